@@ -1,0 +1,47 @@
+// Package caller keeps what nobox was handed by whoever started it, before
+// the Go runtime changed it: which signals were ignored and blocked, and the
+// limit on open files. The command gets them back.
+//
+// The runtime installs handlers for nearly all signals at start and forgets
+// which were ignored, and package syscall raises RLIMIT_NOFILE in its init
+// function. So a binary linked with -E nobox/caller.Entry (the Makefile does)
+// runs the few instructions of entry_*.s first. A binary linked without keeps
+// the mask, the limit and whatever the runtime itself respects, SIGHUP and
+// SIGINT ignored (os/signal, "Default behavior of signals in Go programs").
+//
+// This package imports nothing, so that its init function runs before that of
+// syscall: packages are initialized in the order of their import paths as
+// soon as their imports are (Go specification, "Program initialization").
+package caller
+
+// set by Entry, bit n-1 is signal n
+var (
+	ignored, mask uint64
+	nofile        [2]uint64
+	entered       uint64 // 1 if Entry ran
+)
+
+// Entry is the process's entry point: it fills the variables above and jumps
+// to the runtime's own. It must not be called.
+func Entry()
+
+// look fills mask and nofile, and the dispositions that the runtime respects.
+func look()
+
+func init() {
+	if entered == 0 {
+		look()
+	}
+}
+
+// Ignored are the signals the caller had ignored; bit n-1 is signal n.
+func Ignored() uint64 { return ignored }
+
+// Blocked are the signals the caller had blocked; bit n-1 is signal n.
+func Blocked() uint64 { return mask }
+
+// NoFile is the caller's soft and hard RLIMIT_NOFILE.
+func NoFile() (soft, hard uint64) { return nofile[0], nofile[1] }
+
+// Complete says whether the entry hook ran, so that Ignored is all there was.
+func Complete() bool { return entered == 1 }

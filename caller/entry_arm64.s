@@ -1,0 +1,59 @@
+#include "textflag.h"
+
+#define SYS_rt_sigaction 134
+#define SYS_rt_sigprocmask 135
+#define SYS_prlimit64 261
+#define RLIMIT_NOFILE 7
+
+// LOOK fills the package's variables. R9 points at 64 bytes to write to. It
+// clobbers R0-R8, R10-R13.
+#define LOOK \
+	MOVD $0, R10 \
+	MOVD $1, R11 \
+sig: \
+	MOVD R11, R0 \
+	MOVD $0, R1 \
+	MOVD R9, R2 \
+	MOVD $8, R3 \
+	MOVD $SYS_rt_sigaction, R8 \
+	SVC \
+	CBNZ R0, next \
+	MOVD (R9), R12 \
+	CMP $1, R12 \ // SIG_IGN
+	BNE next \
+	SUB $1, R11, R12 \
+	MOVD $1, R13 \
+	LSL R12, R13, R13 \
+	ORR R13, R10, R10 \
+next: \
+	ADD $1, R11, R11 \
+	CMP $64, R11 \
+	BLE sig \
+	MOVD R10, ·ignored(SB) \
+	MOVD $0, R0 \
+	MOVD $0, R1 \
+	MOVD $·mask(SB), R2 \
+	MOVD $8, R3 \
+	MOVD $SYS_rt_sigprocmask, R8 \
+	SVC \
+	MOVD $0, R0 \
+	MOVD $RLIMIT_NOFILE, R1 \
+	MOVD $0, R2 \
+	MOVD $·nofile(SB), R3 \
+	MOVD $SYS_prlimit64, R8 \
+	SVC
+
+// func Entry()
+// As the kernel enters a process: SP points at argc, the stack below is free.
+TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	SUB $64, RSP, R9
+	LOOK
+	MOVD $1, R10
+	MOVD R10, ·entered(SB)
+	B _rt0_arm64_linux(SB)
+
+// func look()
+TEXT ·look(SB),NOSPLIT,$80-0
+	MOVD $8(RSP), R9
+	LOOK
+	RET

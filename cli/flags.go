@@ -1,0 +1,585 @@
+package cli
+
+import (
+	"nobox/plan"
+	"nobox/sandbox"
+)
+
+// A flag is one row of the table. To add a flag is to add a row: pflag's
+// registration, the help, the man page, the completions and the tests follow.
+type flag struct {
+	name    string   // the long spelling, without dashes
+	short   string   // one letter, "" if there is none
+	aliases []string // spellings that work but are not advertised; one letter is a short one
+	arg     string   // the argument's name, "" for a switch
+	values  []string // the words the argument may be, nil if any
+	bare    string   // the argument of the flag when given without one, "" if it needs one
+	group   group
+	what    string // what fails when the flag is wrong, behind "cannot"
+	help    string // one line, without a full stop
+	long    string // paragraphs; an indented line stands as it is
+	repeat  bool   // every one counts, else the last
+	hidden  bool   // works, but neither help nor completions tell
+	takes   takes  // what a shell completes the argument with
+	set     func(value string, o *Invocation) error
+}
+
+// A group is the task that flags are listed under.
+type group uint8
+
+const (
+	groupBox group = iota
+	groupFiles
+	groupIdentity
+	groupProcess
+	groupNetwork
+	groupSee
+	groups
+)
+
+func (g group) String() string {
+	return [groups]string{"Box", "Files", "Identity", "Process", "Network", "See through"}[g]
+}
+
+// takes is the kind of an argument, as far as completing it goes.
+type takes uint8
+
+const (
+	takesAny takes = iota
+	takesDir
+	takesFile
+	takesBind // SRC:DST[:ro]
+	takesVariable
+	takesUser
+	takesUlimit // NAME=SOFT
+)
+
+// The words of the flags that have a closed set of them, and the words of
+// nobox's contract that this version does not have.
+var (
+	cwdWords      = []string{"rw", "ro", "hidden"}
+	homeWords     = []string{"hidden", "ro", "rw"}
+	usernsWords   = []string{"auto", "keep-id"}
+	netWords      = []string{"none", "host"}
+	explainWords  = []string{"words", "syscalls", "json"}
+	boolWords     = []string{"true", "false"}
+	laterShares   = []string{"overlay"}
+	laterNets     = []string{"user", "pasta", "slirp4netns", "ns:"}
+	laterBindOpts = []string{"O", "noexec", "exec"}
+)
+
+// laterFlags are flags of nobox's contract that this version does not have;
+// one letter is a short one.
+var laterFlags = []string{
+	"overlay", "mount", "bind", "ro-bind", "mask", "device",
+	"publish", "p", "dns", "dns-search", "add-host", "host-port", "allow-host",
+	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
+	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
+	"device-write-iops", "cgroup", "report",
+	"cap-add", "cap-drop", "allow-userns", "security-opt",
+}
+
+// flags is the table. It is data in the binary, laid out by the linker: a set
+// function made by a call would run at every start, so they are literals.
+var flags = [...]flag{
+	{
+		name: "rootfs", aliases: []string{"root", "R"}, arg: "DIR", takes: takesDir, group: groupBox,
+		what: "use the root directory",
+		help: "take DIR for the root, not the host's tree",
+		long: `Takes DIR for the root directory of the box, entered with pivot_root(2). Without it the box sees the host's own tree, read-only.
+
+DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, tmp, run and var/tmp is made there as an empty directory; with --read-only DIR is not touched at all. The caller's working directory, home and environment are not there: the box starts in / with the default PATH and HOME=/root.`,
+		set: func(v string, o *Invocation) error {
+			if err := hostPath(v); err != nil {
+				return err
+			}
+			o.Options.Rootfs = plan.HostPath(v)
+			return nil
+		},
+	},
+	{
+		name: "read-only", group: groupBox,
+		what: "make the root read-only",
+		help: "make the root read-only",
+		long: `Makes the root directory read-only, what is mounted below it too, and leaves the DIR of --rootfs untouched. The host's own tree is read-only in any case. What -v, --tmpfs and --cwd share, /tmp, /var/tmp and /run stay as they are.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.ReadOnly) },
+	},
+	{
+		name: "hostname", arg: "NAME", group: groupBox,
+		what: "set the host name",
+		help: "host name inside (default nobox)",
+		long: `Sets the host name of the box, which also stands in its /etc/hostname and /etc/hosts. Letters, digits, "-", "_" and "." may be in it, 64 at most.`,
+		set: func(v string, o *Invocation) error {
+			if err := hostname(v); err != nil {
+				return err
+			}
+			o.Options.Hostname = v
+			return nil
+		},
+	},
+	{
+		name: "best-effort", group: groupBox,
+		what: "settle for less",
+		help: "go on where this machine gives less, and say so",
+		long: `A box weaker than asked for is an error. With this flag nobox starts it all the same, and says on stderr what was dropped.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.BestEffort) },
+	},
+
+	{
+		name: "cwd", arg: "rw|ro|hidden", values: cwdWords, group: groupFiles,
+		what: "share the working directory",
+		help: "the working directory (default rw)",
+		long: `How much the box gets of the directory nobox is started in, at the same path: read-write (rw), read-only (ro), or no more than of the rest of the host's tree (hidden); then the box starts in the empty home.
+
+A working directory that is the home itself, or /, or a parent of the home is not shared: the box starts in the empty home and one line says so. --cwd=rw and --cwd=ro insist.`,
+		set: func(v string, o *Invocation) error { return share(v, cwdWords, &o.Options.Cwd) },
+	},
+	{
+		name: "home", arg: "hidden|ro|rw", values: homeWords, group: groupFiles,
+		what: "share the home",
+		help: "the home directories (default hidden)",
+		long: `How much the box gets of the home directories: nothing (hidden), read-only (ro) or read-write (rw). Hidden means an empty tmpfs over /home, /root and $HOME, wherever it is.
+
+With ro the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories.`,
+		set: func(v string, o *Invocation) error { return share(v, homeWords, &o.Options.Home) },
+	},
+	{
+		name: "volume", short: "v", arg: "SRC:DST[:ro|rw]", repeat: true, takes: takesBind, group: groupFiles,
+		what: "bind",
+		help: "share SRC of the host at DST",
+		long: `Shares the file or directory SRC of the host with the box, at DST: read-write, or read-only with ":ro", what is mounted below SRC too. Set-user-ID bits and device files have no effect there.
+
+SRC is a path of the host; a relative one starts with "." or has a "/" in it. DST is an absolute path inside. The most specific DST wins whatever the order of the flags; the same DST twice is an error. A DST that does not exist below a writable directory of the host is an error too: nobox leaves nothing behind on the host.
+
+  nobox -v ~/data:/data:ro -- ls /data`,
+		set: func(v string, o *Invocation) error {
+			b, err := bind(v)
+			if err != nil {
+				return err
+			}
+			b.From = o.given
+			o.Options.Binds = append(o.Options.Binds, b)
+			return nil
+		},
+	},
+	{
+		name: "tmpfs", arg: "DST[:OPTIONS]", repeat: true, group: groupFiles,
+		what: "mount a tmpfs",
+		help: "mount an empty tmpfs: size=, mode=, ro, noexec",
+		long: `Mounts an empty file system in memory at DST. Its options are separated by commas: "size=" with a number of bytes or with k, m, g or t behind it (half of the memory by default), "mode=" in octal (1777 by default), "ro" or "rw", "noexec" or "exec". nosuid and nodev always hold.
+
+  nobox --tmpfs /scratch:size=64m,mode=0700,noexec -- df /scratch`,
+		set: func(v string, o *Invocation) error {
+			t, err := tmpfs(v)
+			if err != nil {
+				return err
+			}
+			t.From = o.given
+			o.Options.Tmpfs = append(o.Options.Tmpfs, t)
+			return nil
+		},
+	},
+
+	{
+		name: "userns", arg: "auto|keep-id", values: usernsWords, group: groupIdentity,
+		what: "map the ids",
+		help: "how ids are mapped (default auto)",
+		long: `How the ids inside belong to those of the host.
+
+With auto, root inside is the caller, and the ids from 1 up are the ranges that /etc/subuid and /etc/subgid give the caller, mapped by newuidmap(1) and newgidmap(1). Where there is no range, or no newuidmap, root inside is the only id, and one line on stderr says so. With keep-id the caller keeps uid and gid; it is -c.
+
+--userns, -r, -c and --uidmap exclude one another.`,
+		set: func(v string, o *Invocation) error {
+			mode := sandbox.UsernsAuto
+			switch v {
+			case "auto":
+			case "keep-id":
+				mode = sandbox.UsernsKeepID
+			default:
+				return notOneOf(v, usernsWords)
+			}
+			return o.chooseIDs("--userns", mode)
+		},
+	},
+	{
+		name: "map-root-user", short: "r", group: groupIdentity,
+		what: "map the ids",
+		help: "root inside is you, and there is no other id",
+		long: `Root inside is the caller, and no other id is mapped. newuidmap(1) is not called, which makes this the fastest start. What else the host has of owners shows as nobody.`,
+		set: func(v string, o *Invocation) error {
+			return o.switchIDs(v, "-r", sandbox.UsernsRoot)
+		},
+	},
+	{
+		name: "map-current-user", short: "c", group: groupIdentity,
+		what: "map the ids",
+		help: "you keep uid and gid, without any capability",
+		long: `The caller keeps uid and gid inside, with the caller's ranges around them where there are any. The command has no capability. It is --userns=keep-id.`,
+		set: func(v string, o *Invocation) error {
+			return o.switchIDs(v, "-c", sandbox.UsernsKeepID)
+		},
+	},
+	{
+		name: "uidmap", arg: "C:H:N", repeat: true, group: groupIdentity,
+		what: "map the uids",
+		help: "map N uids from C to H: 0 is you, 1 your range",
+		long: `Maps the N uids from C inside to H on the host, as podman(1) counts: an H of 0 is the caller, 1 and up are the caller's range of /etc/subuid in order. With "@" before it H is a uid of the host itself. Without :N it is one id. What is asked for is checked for overlap, holes and right before anything starts.
+
+Without --gidmap the gids are mapped by the same numbers. --userns, -r, -c and --uidmap exclude one another.
+
+  nobox --uidmap 0:1:1000 --uidmap 1000:0:1 -u 1000 -- id`,
+		set: func(v string, o *Invocation) error {
+			return o.mapIDs(v, &o.Options.UIDMap)
+		},
+	},
+	{
+		name: "gidmap", arg: "C:H:N", repeat: true, group: groupIdentity,
+		what: "map the gids",
+		help: "the same for gids",
+		long: `Maps the N gids from C inside to H on the host, as --uidmap does uids, by /etc/subgid. Without --uidmap the uids are mapped by the same numbers.`,
+		set: func(v string, o *Invocation) error {
+			return o.mapIDs(v, &o.Options.GIDMap)
+		},
+	},
+	{
+		name: "user", short: "u", arg: "USER[:GROUP]", takes: takesUser, group: groupIdentity,
+		what: "run as that user",
+		help: "who runs the command: an id, or a name inside",
+		long: `Runs the command as a user of the box: a uid, or a name that the box's own /etc/passwd has. Behind ":" stands a gid, or a name of its /etc/group; without it the gid is the one of /etc/passwd, or 0. By default the command runs as root, and with -c as the caller. The caller's supplementary groups are dropped.`,
+		set: func(v string, o *Invocation) error {
+			if err := user(v); err != nil {
+				return err
+			}
+			o.Options.User = v
+			return nil
+		},
+	},
+
+	{
+		name: "workdir", short: "w", aliases: []string{"chdir"}, arg: "DIR", takes: takesDir, group: groupProcess,
+		what: "start in that directory",
+		help: "start the command in DIR of the box",
+		long: `Starts the command in the directory DIR, an absolute path inside. By default that is the working directory if it is shared, and / with --rootfs.`,
+		set: func(v string, o *Invocation) error {
+			dir, err := boxPath(v)
+			if err != nil {
+				return err
+			}
+			o.Options.Workdir = dir
+			return nil
+		},
+	},
+	{
+		name: "env", short: "e", arg: "K[=V]", repeat: true, takes: takesVariable, group: groupProcess,
+		what: "set a variable",
+		help: "set a variable, or pass yours on",
+		long: `Sets the variable K to V in the environment of the command. Without "=" it gets the value that K has outside, if it has one.
+
+From outside come only PATH, HOME, SHELL, TERM, COLORTERM, LANG, LC_*, TZ and NO_COLOR, with --rootfs without PATH and HOME. The rest of the environment stays outside, and cannot be read through /proc either.`,
+		set: func(v string, o *Invocation) error {
+			e, err := variable(v)
+			if err != nil {
+				return err
+			}
+			e.From = o.spelled + " " + show(e.Name)
+			o.env = append(o.env, e)
+			return nil
+		},
+	},
+	{
+		name: "env-file", arg: "FILE", repeat: true, takes: takesFile, group: groupProcess,
+		what: "read the variables",
+		help: "set the variables of FILE, a line K=V each",
+		long: `Sets the variables that FILE lists, a line each: K=V, or K alone to pass on the caller's. Empty lines, and lines that start with "#", do not count. There are no quotes and no escapes: what stands behind "=" is the value. -e wins over it.`,
+		set: func(v string, o *Invocation) error {
+			if v == "" {
+				return emptyPath()
+			}
+			data, err := o.readFile(v)
+			if err != nil {
+				return err
+			}
+			vars, err := envFile(v, o.spelled, data)
+			if err != nil {
+				return err
+			}
+			o.fileEnv = append(o.fileEnv, vars...)
+			return nil
+		},
+	},
+	{
+		name: "env-host", group: groupProcess,
+		what: "pass the environment on",
+		help: "pass all of your environment on",
+		long: `Passes the whole environment of the caller on to the command, with every token and secret in it. -e and --env-file win over it.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.EnvHost) },
+	},
+	{
+		name: "tty", short: "t", bare: "true", values: boolWords, group: groupProcess,
+		what: "give the box a terminal",
+		help: "a terminal of its own (default if stdin is one)",
+		long: `Gives the box a terminal of its own, with job control, of the size of the caller's. That is the default when stdin is a terminal; when it is none, --tty is an error. The caller's terminal cannot be written into, and gets its modes back whatever happens.
+
+--tty=false passes stdin, stdout and stderr through as they are.`,
+		set: func(v string, o *Invocation) error {
+			var on bool
+			if err := onOff(v, &on); err != nil {
+				return err
+			}
+			o.Options.Terminal = sandbox.No
+			if on {
+				o.Options.Terminal = sandbox.Yes
+			}
+			return nil
+		},
+	},
+	{
+		name: "interactive", short: "i", group: groupProcess, hidden: true,
+		what: "keep stdin open",
+		help: "nothing: stdin always is the caller's",
+		long: `Does nothing, for stdin always is the caller's. It is taken for the sake of "docker run -it".`,
+		set:  func(v string, _ *Invocation) error { return onOff(v, new(bool)) },
+	},
+	{
+		name: "as-pid-1", group: groupProcess,
+		what: "run the command as pid 1",
+		help: "the command is pid 1, with no reaper above it",
+		long: `Makes the command pid 1 of the box, as in "unshare --pid --fork". By default pid 1 is nobox's reaper and the command its child. As pid 1 a command that handles no signals ignores them, and has to reap what is orphaned.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.AsPid1) },
+	},
+	{
+		name: "timeout", arg: "DUR", group: groupProcess,
+		what: "set the time limit",
+		help: "end the box after DUR: 90, 90s, 1h30m",
+		long: `Ends the box after DUR, by TERM and, --stop-timeout later, by KILL; nobox then exits with 124. DUR is a number of seconds, or numbers with h, m, s or ms behind them, as in 1h30m. 0 is no limit.`,
+		set: func(v string, o *Invocation) error {
+			d, err := duration(v)
+			if err != nil {
+				return err
+			}
+			o.Options.Timeout = d
+			return nil
+		},
+	},
+	{
+		name: "stop-timeout", arg: "DUR", group: groupProcess,
+		what: "set the time from TERM to KILL",
+		help: "how long from TERM to KILL (default 10s)",
+		long: `How long a command that was told to end (TERM) may take before it is killed (KILL). 0 kills at once.`,
+		set: func(v string, o *Invocation) error {
+			d, err := duration(v)
+			if err != nil {
+				return err
+			}
+			o.Options.StopTimeout = d
+			return nil
+		},
+	},
+	{
+		name: "ulimit", arg: "NAME=SOFT[:HARD]", repeat: true, takes: takesUlimit, group: groupProcess,
+		what: "set the limit",
+		help: "a resource limit, such as nofile=1024",
+		long: `Sets a resource limit of the command, see getrlimit(2): as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending or stack. The numbers are the kernel's: bytes, seconds, files. "unlimited" and -1 are no limit. Without HARD, SOFT is both; no limit can be above the caller's own.
+
+  nobox --ulimit nofile=1024 --ulimit core=0 -- bash -c 'ulimit -a'`,
+		set: func(v string, o *Invocation) error {
+			u, err := ulimit(v)
+			if err != nil {
+				return err
+			}
+			u.From = o.given
+			o.setUlimit(u)
+			return nil
+		},
+	},
+
+	{
+		name: "net", aliases: []string{"network"}, arg: "none|host", values: netWords, group: groupNetwork,
+		what: "set up the network",
+		help: "lo alone (default), or the host's own network",
+		long: `The network of the box: a namespace of its own where only lo is up (none), or the host's own (host). In this version none is the default.
+
+With host there is no boundary: what listens on the host's loopback and its abstract sockets is within reach.`,
+		set: func(v string, o *Invocation) error {
+			switch v {
+			case "none":
+				o.Options.Net = sandbox.NetNone
+			case "host":
+				o.Options.Net = sandbox.NetHost
+			default:
+				if isLater(v, laterNets) {
+					return notYet(v, netWords)
+				}
+				return notOneOf(v, netWords)
+			}
+			return nil
+		},
+	},
+
+	{
+		name: "explain", arg: "HOW", values: explainWords, bare: "words", group: groupSee,
+		what: "explain",
+		help: "print the plan: in words, syscalls, json",
+		long: `Prints what nobox would do, step by step, on the host side and inside, each step with the flag it comes from, and does nothing. What is printed is the very plan that a run executes. HOW is words, the default, syscalls, for the system calls it comes down to, or json, for tools.`,
+		set: func(v string, o *Invocation) error {
+			for _, w := range explainWords {
+				if v == w {
+					o.Explain = v
+					return nil
+				}
+			}
+			return notOneOf(v, explainWords)
+		},
+	},
+	{
+		name: "json-status-fd", arg: "FD", group: groupSee,
+		what: "write the status",
+		help: "write child-pid and exit-code to FD, like bwrap",
+		long: `Writes to the open descriptor FD, a JSON object a line, what bwrap(1) does under this name: child-pid and the ids of the namespaces when the command starts, exit-code when it has ended.`,
+		set: func(v string, o *Invocation) error {
+			fd, err := descriptor(v)
+			if err != nil {
+				return err
+			}
+			o.StatusFD = fd
+			return nil
+		},
+	},
+	{
+		name: "verbose", group: groupSee,
+		what: "be verbose",
+		help: "say how long the parts of a start took",
+		long: `Says on stderr how long the parts of a start took.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Verbose) },
+	},
+	{
+		name: "help", short: "h", group: groupSee,
+		what: "help",
+		help: "this page; nobox help FLAG tells more about one",
+		long: `Prints the help, or with a flag or a verb behind "nobox help" what there is to say about that one.`,
+		set: func(v string, o *Invocation) error {
+			on := false
+			if err := onOff(v, &on); err != nil {
+				return err
+			}
+			if on {
+				return errHelp
+			}
+			return nil
+		},
+	},
+	{
+		name: "version", group: groupSee, hidden: true,
+		what: "tell the version",
+		help: "the same as nobox version",
+		long: `Prints the version, as "nobox version" does.`,
+		set: func(v string, o *Invocation) error {
+			on := false
+			if err := onOff(v, &on); err != nil {
+				return err
+			}
+			if on {
+				return errVersion
+			}
+			return nil
+		},
+	},
+}
+
+// isSwitch says that the flag takes no argument but true and false.
+func (f *flag) isSwitch() bool { return f.arg == "" }
+
+// needsValue says that the flag takes the next word if no "=" follows it.
+func (f *flag) needsValue() bool { return f.arg != "" && f.bare == "" }
+
+// spellings are all the ways to write the flag, dashes and all, the long one
+// first.
+func (f *flag) spellings() []string {
+	s := []string{"--" + f.name}
+	if f.short != "" {
+		s = append(s, "-"+f.short)
+	}
+	for _, a := range f.aliases {
+		s = append(s, dashed(a))
+	}
+	return s
+}
+
+// dashed puts the dashes before a name.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// lookup finds the row that a spelling with its dashes belongs to.
+func lookup(spelling string) *flag {
+	for i := range flags {
+		f := &flags[i]
+		switch {
+		case len(spelling) == 2 && f.short != "" && spelling == "-"+f.short:
+			return f
+		case len(spelling) > 2 && spelling[2:] == f.name && spelling[:2] == "--":
+			return f
+		}
+		for _, a := range f.aliases {
+			if spelling == dashed(a) {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// isLater says that v is one of the words; a word that ends in ":" stands for
+// all that start with it.
+func isLater(v string, words []string) bool {
+	for _, w := range words {
+		if v == w || w[len(w)-1] == ':' && len(v) >= len(w) && v[:len(w)] == w {
+			return true
+		}
+	}
+	return false
+}
+
+// A verb is a first word that is not a flag.
+type verb struct {
+	name   string
+	args   string // as usage writes them
+	help   string
+	long   string
+	hidden bool
+}
+
+var verbs = [...]verb{
+	{name: "help", args: "[FLAG|VERB]", help: "this page, or all about one flag",
+		long: `Prints the help, or with a flag or a verb what there is to say about that one: "nobox help -v", "nobox help volume".`},
+	{name: "version", help: "the version",
+		long: `Prints the version.`},
+	{name: "completion", args: "bash|zsh|fish", help: "completions for a shell",
+		long: `Prints the completions for a shell. To have them in every new one:
+
+  nobox completion bash > ~/.local/share/bash-completion/completions/nobox
+  nobox completion zsh  > ~/.zfunc/_nobox     # a directory of $fpath
+  nobox completion fish > ~/.config/fish/completions/nobox.fish`},
+	{name: "man", help: "the manual page", hidden: true,
+		long: `Prints the manual page in roff: "nobox man | man -l -".`},
+}
+
+// laterVerbs are verbs of nobox's contract that this version does not have.
+var laterVerbs = []string{
+	"exec", "ps", "stop", "logs", "attach", "inspect", "diff", "apply", "discard", "doctor",
+	"image", "oci", "bwrap",
+}
+
+var shells = []string{"bash", "zsh", "fish"}
+
+func lookupVerb(name string) *verb {
+	for i := range verbs {
+		if verbs[i].name == name {
+			return &verbs[i]
+		}
+	}
+	return nil
+}

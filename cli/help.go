@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// width is the terminal that help is written for.
+const width = 80
+
+// An example is a command line and what it does.
+type example struct{ line, does string }
+
+var examples = [...]example{
+	{"nobox", "a shell: host read-only, home hidden, work here"},
+	{"nobox -- make test", "one command instead"},
+	{"nobox -v ~/data:/data:ro -w /data -- ls -l", "share a directory, read-only"},
+	{"nobox --rootfs ./debian --as-pid-1 -- bash", "another root directory"},
+	{"nobox -c --net=host --timeout 10m -- make", "own uid, host's network, a limit"},
+	{"nobox --explain -- make", "what would be done, step by step"},
+}
+
+// Help is what "nobox help TOPIC" prints. Topic is as Parse leaves it: "" for
+// the page, a flag with its dashes, or a verb.
+func Help(topic string) string {
+	if f := lookup(topic); f != nil {
+		return flagHelp(f)
+	}
+	if v := lookupVerb(topic); v != nil {
+		return verbHelp(v)
+	}
+	return page()
+}
+
+func page() string {
+	var b strings.Builder
+	b.WriteString("nobox runs a command in a box of its own, without root and without a daemon.\n\n")
+	b.WriteString("  nobox [FLAGS] [-- COMMAND [ARG...]]    without a command, a shell\n")
+	for i := range verbs {
+		if v := &verbs[i]; !v.hidden {
+			row(&b, "  "+v.usage(), 41, v.help)
+		}
+	}
+	b.WriteString("\nExamples\n")
+	for _, e := range examples {
+		// Written under the line where it does not fit beside it.
+		if len(e.line) > 30 {
+			b.WriteString("  " + e.line + "\n")
+			row(&b, "", 33, e.does)
+			continue
+		}
+		row(&b, "  "+e.line, 33, e.does)
+	}
+	for g := range groups {
+		b.WriteString("\n" + g.String() + "\n")
+		for i := range flags {
+			f := &flags[i]
+			if f.group != g || f.hidden {
+				continue
+			}
+			u := f.usage()
+			if f.short == "" {
+				u = "    " + u
+			}
+			row(&b, "  "+u, 33, f.help)
+		}
+	}
+	b.WriteString("\n" + exitLine + "\n")
+	return b.String()
+}
+
+const exitLine = "Exit: the command's own code, 128+n when signal n ended it, 124 --timeout,\n" +
+	"125 nobox could not do what was asked, 126 not executable, 127 not found."
+
+// row writes a line of two columns.
+func row(b *strings.Builder, left string, column int, right string) {
+	b.WriteString(left)
+	b.WriteString(strings.Repeat(" ", max(column-utf8.RuneCountInString(left), 1)))
+	b.WriteString(right)
+	b.WriteByte('\n')
+}
+
+func flagHelp(f *flag) string {
+	var b strings.Builder
+	b.WriteString(f.usage() + "\n")
+	prose(&b, f.long, 4)
+	if s := f.fineprint(); s != "" {
+		b.WriteString("\n")
+		prose(&b, s, 4)
+	}
+	return b.String()
+}
+
+// fineprint is what the row itself says beyond its long text.
+func (f *flag) fineprint() string {
+	var s []string
+	if f.repeat {
+		s = append(s, "May be given more than once.")
+	}
+	if len(f.aliases) > 0 {
+		var a []string
+		for _, n := range f.aliases {
+			a = append(a, dashed(n))
+		}
+		s = append(s, "Also spelled "+all(a)+".")
+	}
+	return strings.Join(s, " ")
+}
+
+func verbHelp(v *verb) string {
+	var b strings.Builder
+	b.WriteString(v.usage() + "\n")
+	prose(&b, v.long, 4)
+	return b.String()
+}
+
+// prose writes paragraphs, indented and wrapped; lines that are indented
+// already stay as they are.
+func prose(b *strings.Builder, text string, indent int) {
+	pad := strings.Repeat(" ", indent)
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" || line[0] == ' ' {
+			b.WriteString(strings.TrimRight(pad+line, " ") + "\n")
+			continue
+		}
+		col := 0
+		for w := range strings.FieldsSeq(line) {
+			n := utf8.RuneCountInString(w)
+			switch {
+			case col == 0:
+				b.WriteString(pad)
+				col = indent
+			case col+1+n > width:
+				b.WriteString("\n" + pad)
+				col = indent
+			default:
+				b.WriteByte(' ')
+				col++
+			}
+			b.WriteString(w)
+			col += n
+		}
+		b.WriteByte('\n')
+	}
+}

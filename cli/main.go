@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+	"nobox/sandbox"
+	"nobox/userns"
+)
+
+// Main runs one command line, the program's name left out, and returns the
+// exit code.
+func Main(args []string) int {
+	// What the caller left open is not for nobox's helpers nor the box.
+	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+	inv, err := Parse(args)
+	if err != nil {
+		SayError(os.Stderr, err)
+		return ExitCannot
+	}
+	switch inv.Verb {
+	case "help":
+		return print(Help(inv.Topic))
+	case "version":
+		return print(Version())
+	case "completion":
+		return print(Completion(inv.Topic))
+	case "man":
+		return print(Man())
+	}
+	if inv.Explain != "" {
+		return explain(inv)
+	}
+	return run(inv)
+}
+
+// print writes to stdout; a reader that is gone is no reason to be silent
+// about it in the exit code.
+func print(s string) int {
+	if _, err := os.Stdout.WriteString(s); err != nil {
+		SayError(os.Stderr, fmt.Errorf("cannot write: %w", bare(err)))
+		return ExitCannot
+	}
+	return 0
+}
+
+// explain prints the plan and starts nothing.
+func explain(inv *Invocation) int {
+	p, f, err := sandbox.Prepare(inv.Options)
+	if err != nil {
+		sayFailure(sandbox.Diagnose(err, inv.Options, f))
+		return ExitCannot
+	}
+	switch inv.Explain {
+	case "syscalls":
+		s, err := userns.Syscalls(p)
+		if err != nil {
+			SayError(os.Stderr, err)
+			return ExitCannot
+		}
+		return print(s)
+	case "json":
+		b, err := p.JSON()
+		if err != nil {
+			SayError(os.Stderr, err)
+			return ExitCannot
+		}
+		return print(string(bytes.TrimRight(b, "\n")) + "\n")
+	}
+	return print(p.String())
+}
+
+// run runs the box.
+func run(inv *Invocation) int {
+	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }}
+	var times []string
+	if inv.Verbose {
+		last := time.Now()
+		h.Timing = func(what string, at time.Time) {
+			times = append(times, fmt.Sprintf("%s after %.2f ms", what, float64(at.Sub(last).Microseconds())/1000))
+			last = at
+		}
+	}
+	r, f, err := sandbox.Run(inv.Options, h)
+	for _, t := range times {
+		SayNote(os.Stderr, t)
+	}
+	if err != nil {
+		sayFailure(sandbox.Diagnose(err, inv.Options, f))
+		return exitCode(err)
+	}
+	return r.ExitCode()
+}
+
+func sayFailure(err error, hints []string) { SayError(os.Stderr, err, hints...) }
+
+// exitCode tells apart, as docker run does, a command that could not be run
+// from all else that went wrong.
+func exitCode(err error) int {
+	var failed *plan.StepError
+	if errors.As(err, &failed) {
+		if _, ok := failed.Step.Do.(plan.Exec); ok {
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+				return ExitNotFound
+			}
+			return ExitNotExecutable
+		}
+	}
+	if errors.Is(err, sandbox.ErrNoCommand) {
+		return ExitNotFound
+	}
+	return ExitCannot
+}

@@ -1,0 +1,446 @@
+package cli
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
+
+	"nobox/sandbox"
+)
+
+// DefaultStopTimeout is how long from TERM to KILL, as podman and docker have it.
+const DefaultStopTimeout = 10 * time.Second
+
+// An Invocation is a command line that was understood.
+type Invocation struct {
+	Verb  string // "" runs a box; help, version, completion, man
+	Topic string // help: what about, a flag with its dashes or a verb, "" is the page; completion: the shell
+
+	Options  sandbox.Options
+	Explain  string // "", words, syscalls or json
+	StatusFD int    // 0 is none
+	Verbose  bool
+
+	parsing
+}
+
+// parsing is what the set functions of the table need besides the value. Parse
+// clears it.
+type parsing struct {
+	spelled string // the flag as it was written: "-v"
+	given   string // the same with its value, fit to be shown: "-v /a:/b"
+
+	ids struct{ by, given string } // the one of --userns, -r, -c, --uidmap in force
+
+	fileEnv, env []sandbox.EnvVar
+	readFile     func(name string) ([]byte, error)
+}
+
+// What a set function answers where there is nothing to set but the verb.
+var (
+	errHelp    = errors.New("help")
+	errVersion = errors.New("version")
+)
+
+// Parse reads the arguments of a command line, the program's name left out. Its
+// error is a *UsageError. Besides --env-file it reads nothing but args.
+func Parse(args []string) (*Invocation, error) {
+	return parse(args, readEnvFile)
+}
+
+func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, error) {
+	if len(args) > 0 {
+		if v := lookupVerb(args[0]); v != nil {
+			return parseVerb(v, args[1:])
+		}
+		if slices.Contains(laterVerbs, args[0]) {
+			return nil, laterVerb(args)
+		}
+	}
+	o := &Invocation{parsing: parsing{readFile: readFile}}
+	o.Options.StopTimeout = DefaultStopTimeout
+	fs := flagSet()
+	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
+		return o.setFlag(f.Value.(*spelling), value)
+	})
+	// What pflag has read, or could have if it did not get that far.
+	own := beforeDashes(args)
+	if err == nil {
+		own = args[:len(args)-fs.NArg()]
+	}
+	if slip := misread(own); slip != nil {
+		return nil, slip
+	}
+	switch {
+	case err == errHelp:
+		return &Invocation{Verb: "help"}, nil
+	case err == errVersion:
+		return &Invocation{Verb: "version"}, nil
+	case err != nil:
+		return nil, translate(err)
+	}
+	rest := fs.Args()
+	if fs.ArgsLenAtDash() < 0 && len(rest) > 0 {
+		return nil, strayWord(args[:len(args)-len(rest)], rest)
+	}
+	if len(rest) > 0 {
+		o.Options.Command = rest
+	}
+	// As docker: a variable of a file yields to one of -e, wherever they stand.
+	o.Options.Env = append(o.fileEnv, o.env...)
+	o.parsing = parsing{}
+	return o, nil
+}
+
+// flagSet registers every spelling of every flag as a pflag of its own: pflag
+// would not tell which one was written. Every start pays for it: one allocation
+// for all of a kind.
+func flagSet() *pflag.FlagSet {
+	n := 0
+	for i := range flags {
+		n += 2 + len(flags[i].aliases)
+	}
+	spellings := make([]spelling, 0, n)
+	pflags := make([]pflag.Flag, 0, n)
+
+	fs := pflag.NewFlagSet("nobox", pflag.ContinueOnError)
+	fs.SetInterspersed(false)
+	for i := range flags {
+		f := &flags[i]
+		bare := f.bare
+		if f.isSwitch() && bare == "" {
+			bare = "true"
+		}
+		add := func(name string) {
+			spellings = append(spellings, spelling{f, name})
+			p := pflag.Flag{Name: name, Value: &spellings[len(spellings)-1], NoOptDefVal: bare}
+			if len(name) == 1 {
+				// A long spelling that cannot be written.
+				p.Name, p.Shorthand = "="+name, name
+			}
+			pflags = append(pflags, p)
+			fs.AddFlag(&pflags[len(pflags)-1])
+		}
+		add(f.name)
+		if f.short != "" {
+			add(f.short)
+		}
+		for _, a := range f.aliases {
+			add(a)
+		}
+	}
+	return fs
+}
+
+// spelling is one way to write a flag. It is a pflag.Value in name only: values
+// come by ParseAll.
+type spelling struct {
+	*flag
+	word string // without its dashes
+}
+
+func (s *spelling) as() string     { return dashed(s.word) }
+func (*spelling) String() string   { return "" }
+func (*spelling) Type() string     { return "" }
+func (*spelling) Set(string) error { panic("cli: spelling.Set: values come by ParseAll") }
+
+// setFlag sets one flag that pflag found.
+func (o *Invocation) setFlag(s *spelling, value string) error {
+	f := s.flag
+	o.spelled = s.as()
+	o.given = f.written(o.spelled, value)
+	switch {
+	case f.needsValue() && looksLikeFlag(value):
+		return f.wrong(o.spelled, flagForValue(value))
+	case strings.IndexByte(value, 0) >= 0:
+		return f.wrong(o.given, nulInValue())
+	}
+	err := f.set(value, o)
+	switch {
+	case err == nil, err == errHelp, err == errVersion:
+		return err
+	}
+	return f.wrong(o.given, err)
+}
+
+// looksLikeFlag says that v is "--" or a flag of nobox's, which pflag would
+// give to the flag before it as its value: a slip that would quietly make the
+// box another one than was asked for.
+func looksLikeFlag(v string) bool {
+	if len(v) < 2 || v[0] != '-' {
+		return false
+	}
+	if v == "--" {
+		return true
+	}
+	name, _, _ := strings.Cut(v, "=")
+	return lookup(name) != nil
+}
+
+// misread finds an argument that pflag takes for another than was meant, or
+// drops without a word.
+func misread(args []string) error {
+	for _, a := range args {
+		if len(a) < 3 || a[0] != '-' || a[1] == '-' {
+			continue
+		}
+		// -explain would be -e xplain: a variable more, and a run.
+		name, _, _ := strings.Cut(a[1:], "=")
+		if f := lookup("--" + name); len(name) > 1 && f != nil {
+			return unknownFlag(a, "--"+name)
+		}
+		// pflag leaves what looks like a flag of "go test" to package flag.
+		for s := a[1:]; s != ""; s = s[1:] {
+			if strings.HasPrefix(s, "test.") {
+				return unknownFlag(a, "")
+			}
+			if f := lookup("-" + s[:1]); f == nil || f.needsValue() {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// beforeDashes are the arguments before the first "--". There nobox's own end:
+// setFlag refuses a "--" as a value.
+func beforeDashes(args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i]
+	}
+	return args
+}
+
+// translate puts an error of pflag's into nobox's words.
+func translate(err error) error {
+	var (
+		usage   *UsageError
+		unknown *pflag.NotExistError
+		missing *pflag.ValueRequiredError
+		syntax  *pflag.InvalidSyntaxError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return usage
+	case errors.As(err, &unknown):
+		letters := unknown.GetSpecifiedShortnames()
+		if letters == "" {
+			return unknownLong(unknown.GetSpecifiedName())
+		}
+		return unknownShort(letters)
+	case errors.As(err, &missing):
+		s := missing.GetFlag().Value.(*spelling)
+		return s.wrong(s.as(), noValue())
+	case errors.As(err, &syntax):
+		return unknownFlag(syntax.GetSpecifiedFlag(), "")
+	}
+	return &UsageError{Text: err.Error()}
+}
+
+func unknownLong(name string) error {
+	if slices.Contains(laterFlags, name) && len(name) > 1 {
+		return laterFlag("--" + name)
+	}
+	if near := nearestFlag(name); near != "" {
+		return unknownFlag("--"+name, "--"+near)
+	}
+	return unknownFlag("--"+name, "")
+}
+
+// unknownShort is about the first of the letters, the rest of one argument.
+func unknownShort(letters string) error {
+	_, n := utf8.DecodeRuneInString(letters)
+	if slices.Contains(laterFlags, letters[:n]) {
+		return laterFlag("-" + letters[:n])
+	}
+	return unknownFlag("-"+letters[:n], "")
+}
+
+// nearestFlag is the name that was most likely meant: the one that starts so,
+// else the one with the fewest slips in it.
+func nearestFlag(name string) string {
+	if len(name) < 2 || len(name) > 40 {
+		return ""
+	}
+	best, least := "", len(name)/3+1
+	for i := range flags {
+		f := &flags[i]
+		if f.hidden {
+			continue
+		}
+		for _, n := range append([]string{f.name}, f.aliases...) {
+			if len(n) == 1 {
+				continue
+			}
+			d := slips(name, n)
+			if len(name) > 2 && strings.HasPrefix(n, name) {
+				d = 0
+			}
+			if d < least {
+				best, least = n, d
+			}
+		}
+	}
+	return best
+}
+
+// slips counts the letters to add, leave out, replace or swap with the next one
+// to get from a to b.
+func slips(a, b string) int {
+	var rows [3][]int
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+	}
+	two, one, row := rows[0], rows[1], rows[2]
+	for j := range one {
+		one[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		for j := range len(b) {
+			differ := 0
+			if a[i] != b[j] {
+				differ = 1
+			}
+			row[j+1] = min(row[j]+1, one[j+1]+1, one[j]+differ)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], two[j-1]+1)
+			}
+		}
+		two, one, row = one, row, two
+	}
+	return one[len(b)]
+}
+
+// strayWord is about a first word before any "--": rest[0], with the flags
+// before it.
+func strayWord(given, rest []string) error {
+	word := rest[0]
+	if v := lookupVerb(word); v != nil {
+		return verbNotFirst(v, given)
+	}
+	// With a command behind a later "--" and nothing but flags between, it is
+	// the word that does not belong.
+	if i := slices.Index(rest, "--"); i > 0 && i+1 < len(rest) {
+		between := rest[1:i]
+		fs := flagSet()
+		nothing := func(*pflag.Flag, string) error { return nil }
+		if fs.ParseAll(between, nothing) == nil && fs.NArg() == 0 && (len(between) > 0 || rest[i+1] == "" || rest[i+1][0] != '-') {
+			return onlyFlags(word, slices.Concat(given, between, rest[i:]))
+		}
+	}
+	return commandBehindDashes(given, rest)
+}
+
+// parseVerb reads what stands behind a verb.
+func parseVerb(v *verb, args []string) (*Invocation, error) {
+	o := &Invocation{Verb: v.name}
+	for _, a := range args {
+		if a == "-h" && v.name != "help" || a == "--help" && v.name != "help" {
+			return &Invocation{Verb: "help", Topic: v.name}, nil
+		}
+	}
+	most := 0
+	if v.args != "" {
+		most = 1
+	}
+	if len(args) > most {
+		return nil, verbWord(v, args[most])
+	}
+	switch v.name {
+	case "help":
+		if len(args) == 0 {
+			return o, nil
+		}
+		t, err := topic(args[0])
+		if err != nil {
+			return nil, err
+		}
+		o.Topic = t
+	case "completion":
+		if len(args) == 0 {
+			return nil, whichShell()
+		}
+		if !slices.Contains(shells, args[0]) {
+			return nil, unknownShell(args[0])
+		}
+		o.Topic = args[0]
+	}
+	return o, nil
+}
+
+// topic is what "nobox help WORD" is about: a flag with its dashes, or a verb.
+func topic(word string) (string, error) {
+	bare := strings.TrimLeft(word, "-")
+	switch {
+	case lookup(word) != nil:
+		return word, nil
+	case lookupVerb(word) != nil:
+		return word, nil
+	case bare != "" && lookup(dashed(bare)) != nil:
+		return dashed(bare), nil
+	case slices.Contains(laterVerbs, word), slices.Contains(laterFlags, bare):
+		return "", laterTopic(word)
+	}
+	near := nearestFlag(bare)
+	if near != "" {
+		near = "--" + near
+	}
+	return "", unknownTopic(word, near)
+}
+
+// chooseIDs sets how ids are mapped. The ways exclude one another; of the same
+// one the last counts.
+func (o *Invocation) chooseIDs(by string, mode sandbox.Userns) error {
+	if o.ids.by != "" && o.ids.by != by {
+		return excluded(o.ids.given)
+	}
+	o.ids.by, o.ids.given = by, o.given
+	o.Options.Userns, o.Options.UsernsFrom = mode, o.given
+	return nil
+}
+
+// switchIDs is chooseIDs for a switch, which may be taken back.
+func (o *Invocation) switchIDs(v, by string, mode sandbox.Userns) error {
+	var on bool
+	if err := onOff(v, &on); err != nil {
+		return err
+	}
+	if on {
+		return o.chooseIDs(by, mode)
+	}
+	if o.ids.by == by {
+		o.ids.by, o.ids.given = "", ""
+		o.Options.Userns, o.Options.UsernsFrom = sandbox.UsernsAuto, ""
+	}
+	return nil
+}
+
+// mapIDs adds a row to a map.
+func (o *Invocation) mapIDs(v string, rows *[]sandbox.MapRequest) error {
+	if err := o.chooseIDs("--uidmap", sandbox.UsernsAuto); err != nil {
+		return err
+	}
+	o.Options.UsernsFrom = "" // the rows have their own
+	m, err := mapRequest(o.spelled, v)
+	if err != nil {
+		return err
+	}
+	*rows = append(*rows, m)
+	return nil
+}
+
+// setUlimit adds a limit, in the place of an earlier one of that name.
+func (o *Invocation) setUlimit(u sandbox.Ulimit) {
+	for i := range o.Options.Ulimits {
+		if o.Options.Ulimits[i].Name == u.Name {
+			o.Options.Ulimits[i] = u
+			return
+		}
+	}
+	o.Options.Ulimits = append(o.Options.Ulimits, u)
+}

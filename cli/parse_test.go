@@ -1,0 +1,472 @@
+package cli
+
+import (
+	"errors"
+	"io/fs"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/sandbox"
+)
+
+// noFiles is the --env-file reader of tests that read none.
+func noFiles(string) ([]byte, error) { return nil, fs.ErrNotExist }
+
+// line splits a command line at spaces; "␣" is a space in a word, "∅" an empty
+// one.
+func line(s string) []string {
+	args := strings.Fields(s)
+	for i := range args {
+		args[i] = strings.NewReplacer("␣", " ", "∅", "").Replace(args[i])
+	}
+	return args
+}
+
+func TestFlagsSetOptions(t *testing.T) {
+	type opts = sandbox.Options
+	for _, c := range []struct {
+		line string
+		want opts
+	}{
+		{"", opts{}},
+		{"--", opts{}},
+		{"-- ls -l", opts{Command: []string{"ls", "-l"}}},
+		{"-- ls -- --net=host", opts{Command: []string{"ls", "--", "--net=host"}}},
+		{"-- ∅", opts{Command: []string{""}}},
+		{"-- help", opts{Command: []string{"help"}}},
+
+		{"--rootfs ./debian", opts{Rootfs: "./debian"}},
+		{"--rootfs=a␣b", opts{Rootfs: "a b"}},
+		{"--root /srv", opts{Rootfs: "/srv"}},
+		{"-R /srv", opts{Rootfs: "/srv"}},
+		{"-R=/srv", opts{Rootfs: "/srv"}},
+		{"-R/srv", opts{Rootfs: "/srv"}},
+		{"--read-only", opts{ReadOnly: true}},
+		{"--read-only=true --read-only=0", opts{}},
+		{"--hostname box-1.lan", opts{Hostname: "box-1.lan"}},
+		{"--best-effort", opts{BestEffort: true}},
+
+		{"--cwd=rw", opts{Cwd: sandbox.ShareRW}},
+		{"--cwd ro", opts{Cwd: sandbox.ShareRO}},
+		{"--cwd=rw --cwd=hidden", opts{Cwd: sandbox.ShareHidden}},
+		{"--home=rw", opts{Home: sandbox.ShareRW}},
+		{"--home=ro", opts{Home: sandbox.ShareRO}},
+		{"--home=hidden", opts{Home: sandbox.ShareHidden}},
+
+		{"-v /a:/b", opts{Binds: []sandbox.Bind{{Source: "/a", Target: "/b", From: "-v /a:/b"}}}},
+		{"-v/a:/b --volume=./a␣b:/c/../d/:ro -v=.:/e:rw,nosuid", opts{Binds: []sandbox.Bind{
+			{Source: "/a", Target: "/b", From: "-v /a:/b"},
+			{Source: "./a b", Target: "/d", ReadOnly: true, From: `--volume "./a b:/c/../d/:ro"`},
+			{Source: ".", Target: "/e", From: "-v .:/e:rw,nosuid"}}}},
+		{"-v ..:/b:ro,ro,nodev", opts{Binds: []sandbox.Bind{{Source: "..", Target: "/b", ReadOnly: true, From: "-v ..:/b:ro,ro,nodev"}}}},
+		{"-v x/:/b", opts{Binds: []sandbox.Bind{{Source: "x/", Target: "/b", From: "-v x/:/b"}}}},
+
+		{"--tmpfs /t", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", From: "--tmpfs /t"}}}},
+		{"--tmpfs //t/:size=64m,mode=0700,ro,noexec,nosuid,nodev", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", Size: 64 << 20, Mode: 0o700,
+			Options: struct{ ReadOnly, NoExec bool }{true, true}, From: "--tmpfs //t/:size=64m,mode=0700,ro,noexec,nosuid,nodev"}}}},
+		{"--tmpfs /t:rw,exec", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", From: "--tmpfs /t:rw,exec"}}}},
+
+		{"-w /work/", opts{Workdir: "/work"}},
+		{"--workdir=/", opts{Workdir: "/"}},
+		{"--chdir /a/../b", opts{Workdir: "/b"}},
+
+		{"-e K=V --env K -eA=B=C -e=X=Y -e D=", opts{Env: []sandbox.EnvVar{
+			{Name: "K", Value: "V", From: "-e K"}, {Name: "K", FromCaller: true, From: "--env K"},
+			{Name: "A", Value: "B=C", From: "-e A"}, {Name: "X", Value: "Y", From: "-e X"}, {Name: "D", From: "-e D"}}}},
+		{"--env-host", opts{EnvHost: true}},
+
+		{"--userns=auto", opts{UsernsFrom: "--userns=auto"}},
+		{"--userns keep-id", opts{Userns: sandbox.UsernsKeepID, UsernsFrom: "--userns=keep-id"}},
+		{"--userns=keep-id --userns=auto", opts{UsernsFrom: "--userns=auto"}},
+		{"-r", opts{Userns: sandbox.UsernsRoot, UsernsFrom: "-r"}},
+		{"--map-root-user", opts{Userns: sandbox.UsernsRoot, UsernsFrom: "--map-root-user"}},
+		{"-c", opts{Userns: sandbox.UsernsKeepID, UsernsFrom: "-c"}},
+		{"--map-current-user -c", opts{Userns: sandbox.UsernsKeepID, UsernsFrom: "-c"}},
+		{"-r -r=false", opts{}},
+		{"-r=false -c", opts{Userns: sandbox.UsernsKeepID, UsernsFrom: "-c"}},
+		{"--uidmap 0:1:1000 --uidmap 1000:0 --gidmap 0:@100000:5", opts{
+			UIDMap: []sandbox.MapRequest{{Box: 0, Host: 1, Count: 1000, From: "--uidmap 0:1:1000"}, {Box: 1000, Host: 0, Count: 1, From: "--uidmap 1000:0"}},
+			GIDMap: []sandbox.MapRequest{{Box: 0, Host: 100000, Count: 5, Absolute: true, From: "--gidmap 0:@100000:5"}}}},
+		{"-u 1000", opts{User: "1000"}},
+		{"--user=www-data:www-data", opts{User: "www-data:www-data"}},
+		{"-u0:0", opts{User: "0:0"}},
+		{"-u 4294967294:wheel", opts{User: "4294967294:wheel"}},
+
+		{"-t", opts{Terminal: sandbox.Yes}},
+		{"--tty=false", opts{Terminal: sandbox.No}},
+		{"-t=false", opts{Terminal: sandbox.No}},
+		{"-it -- bash", opts{Terminal: sandbox.Yes, Command: []string{"bash"}}},
+		{"-tic -i=false --interactive", opts{Terminal: sandbox.Yes, Userns: sandbox.UsernsKeepID, UsernsFrom: "-c"}},
+		{"--as-pid-1", opts{AsPid1: true}},
+		{"--timeout 90", opts{Timeout: 90 * time.Second}},
+		{"--timeout=1h30m --timeout 0", opts{}},
+		{"--ulimit nofile=1024", opts{Ulimits: []sandbox.Ulimit{{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: 1024, Hard: 1024, From: "--ulimit nofile=1024"}}}},
+		{"--ulimit core=0 --ulimit cpu=1:unlimited --ulimit core=-1", opts{Ulimits: []sandbox.Ulimit{
+			{Name: "core", Resource: unix.RLIMIT_CORE, Soft: ^uint64(0), Hard: ^uint64(0), From: "--ulimit core=-1"},
+			{Name: "cpu", Resource: unix.RLIMIT_CPU, Soft: 1, Hard: ^uint64(0), From: "--ulimit cpu=1:unlimited"}}}},
+
+		{"--net=none", opts{Net: sandbox.NetNone}},
+		{"--net host", opts{Net: sandbox.NetHost}},
+		{"--net=none --network=host", opts{Net: sandbox.NetHost}},
+		{"--help=false --version=false", opts{}},
+	} {
+		c.want.StopTimeout = DefaultStopTimeout
+		o, err := parse(line(c.line), noFiles)
+		if err != nil {
+			t.Errorf("%s: %v", c.line, err)
+			continue
+		}
+		if want := (Invocation{Options: c.want}); !reflect.DeepEqual(*o, want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", c.line, *o, want)
+		}
+	}
+}
+
+func TestFlagsSetTheInvocation(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want Invocation
+	}{
+		{"--explain", Invocation{Explain: "words"}},
+		{"--explain=words", Invocation{Explain: "words"}},
+		{"--explain=syscalls", Invocation{Explain: "syscalls"}},
+		{"--explain=json", Invocation{Explain: "json"}},
+		{"--verbose", Invocation{Verbose: true}},
+		{"--json-status-fd 3", Invocation{StatusFD: 3}},
+		{"-h", Invocation{Verb: "help"}},
+		{"-c --help -r", Invocation{Verb: "help"}},
+		{"-rh", Invocation{Verb: "help"}},
+		{"--version", Invocation{Verb: "version"}},
+		{"help", Invocation{Verb: "help"}},
+		{"help -v", Invocation{Verb: "help", Topic: "-v"}},
+		{"help volume", Invocation{Verb: "help", Topic: "--volume"}},
+		{"help v", Invocation{Verb: "help", Topic: "-v"}},
+		{"help -volume", Invocation{Verb: "help", Topic: "--volume"}},
+		{"help --chdir", Invocation{Verb: "help", Topic: "--chdir"}},
+		{"help -h", Invocation{Verb: "help", Topic: "-h"}},
+		{"help completion", Invocation{Verb: "help", Topic: "completion"}},
+		{"completion --help", Invocation{Verb: "help", Topic: "completion"}},
+		{"version -h", Invocation{Verb: "help", Topic: "version"}},
+		{"version", Invocation{Verb: "version"}},
+		{"completion zsh", Invocation{Verb: "completion", Topic: "zsh"}},
+		{"man", Invocation{Verb: "man"}},
+	} {
+		o, err := parse(line(c.line), noFiles)
+		if err != nil {
+			t.Errorf("%s: %v", c.line, err)
+			continue
+		}
+		if c.want.Verb == "" {
+			c.want.Options.StopTimeout = DefaultStopTimeout
+		}
+		if !reflect.DeepEqual(*o, c.want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", c.line, *o, c.want)
+		}
+	}
+}
+
+func TestZeroStopTimeoutIsNotTheDefault(t *testing.T) {
+	o, err := parse(line("--stop-timeout 0"), noFiles)
+	if err != nil || o.Options.StopTimeout != 0 {
+		t.Errorf("%v, %v", o, err)
+	}
+}
+
+func TestEveryFlagIsSetBySomeTestLine(t *testing.T) {
+	// The words of the tables above: a new row without a line there fails here.
+	for i := range flags {
+		for _, s := range flags[i].spellings() {
+			f := flags[i]
+			args := []string{s}
+			if f.needsValue() {
+				args = append(args, good(&f))
+			}
+			if _, err := parse(args, func(string) ([]byte, error) { return []byte("A=B\n"), nil }); err != nil {
+				t.Errorf("%q: %v", args, err)
+			}
+			if !f.needsValue() {
+				continue
+			}
+			if _, err := parse(args[:1], noFiles); err == nil || !strings.Contains(err.Error(), "("+s+"): it needs a value") {
+				t.Errorf("%s alone: %v", s, err)
+			}
+			if _, err := parse([]string{s, "--", "true"}, noFiles); err == nil || !strings.HasSuffix(err.Error(), "("+s+`): it needs a value before "--"`) {
+				t.Errorf("%s --: %v", s, err)
+			}
+			if _, err := parse([]string{s, "--net=none"}, noFiles); err == nil || !strings.HasSuffix(err.Error(), "("+s+"): it needs a value, and --net=none is a flag") {
+				t.Errorf("%s --net=none: %v", s, err)
+			}
+			if _, err := parse([]string{s, "a\x00b"}, noFiles); err == nil || !strings.HasSuffix(err.Error(), ": a NUL byte cannot be in it") {
+				t.Errorf("%s with NUL: %v", s, err)
+			}
+		}
+	}
+}
+
+// good is a value that the flag takes.
+func good(f *flag) string {
+	if f.values != nil {
+		return f.values[0]
+	}
+	switch f.takes {
+	case takesBind:
+		return "/a:/b"
+	case takesUlimit:
+		return "nofile=1"
+	case takesDir:
+		return "/a"
+	}
+	switch f.arg {
+	case "C:H:N":
+		return "0:0:1"
+	case "DST[:OPTIONS]":
+		return "/a"
+	}
+	return "7"
+}
+
+func TestArgumentsPassExactly(t *testing.T) {
+	odd := "\xff\xfe \x1b[31m\n'\"\\$"
+	o, err := parse([]string{"-e", odd + "=" + odd, "-v", "./" + odd + ":/" + odd, "-w/" + odd, "--rootfs=" + odd, "--", odd, "", "--", "-v"}, noFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := o.Options
+	if !slices.Equal(p.Command, []string{odd, "", "--", "-v"}) || p.Env[0].Name != odd || p.Env[0].Value != odd ||
+		p.Binds[0].Source != "./"+odd || p.Binds[0].Target != "/"+odd || p.Workdir != "/"+odd || string(p.Rootfs) != odd {
+		t.Errorf("%+v", p)
+	}
+	many := append([]string{"--"}, slices.Repeat([]string{strings.Repeat("x", 100)}, 20000)...)
+	if o, err = parse(many, noFiles); err != nil || !slices.Equal(o.Options.Command, many[1:]) {
+		t.Error("20,000 arguments do not pass", err)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	for _, c := range []struct{ name, want string }{
+		{"hosname", "hostname"}, {"hostnmae", "hostname"}, {"host", "hostname"}, {"Hostname", "hostname"},
+		{"readonly", "read-only"}, {"volumes", "volume"}, {"networks", "network"}, {"nte", "net"}, {"work-dir", "workdir"},
+		{"envfile", "env-file"}, {"map-root", "map-root-user"}, {"exlpain", "explain"}, {"root-fs", "rootfs"},
+		{"", ""}, {"x", ""}, {"xyzzy", ""}, {"privileged", ""}, {"interactiv", ""}, {strings.Repeat("hostname", 100), ""},
+	} {
+		if got := nearestFlag(c.name); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestSlips(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		n    int
+	}{
+		{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"net", "net", 0}, {"net", "nte", 1}, {"net", "nets", 1}, {"net", "et", 1},
+		{"net", "nat", 1}, {"kitten", "sitting", 3}, {"abcd", "badc", 2},
+	} {
+		if got := slips(c.a, c.b); got != c.n {
+			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.n)
+		}
+	}
+}
+
+// The exact words for what is wrong. Each line is what stderr shows, without
+// "nobox: " and without the line of help that follows.
+func TestMistakes(t *testing.T) {
+	const only = ", and only one of --userns, -r, -c and --uidmap can be"
+	for _, c := range []struct{ line, want string }{
+		// the line as a whole
+		{"ls -l", `cannot run ls: a command stands behind "--": nobox -- ls -l`},
+		{"--hostname x -e A=B␣C ls -l", `cannot run ls: a command stands behind "--": nobox --hostname x -e 'A=B C' -- ls -l`},
+		{"ls --net=none", `cannot run ls: a command stands behind "--": nobox -- ls --net=none`},
+		{"∅", `cannot run "": a command stands behind "--": nobox -- ''`},
+		{"-", `cannot run -: a command stands behind "--": nobox -- -`},
+		{"grep -- -x", `cannot run grep: a command stands behind "--": nobox -- grep -- -x`},
+		{"find . -- -x", `cannot run find: a command stands behind "--": nobox -- find . -- -x`},
+		{"go test -test.v", `cannot run go: a command stands behind "--": nobox -- go test -test.v`},
+		{"ubuntu -- bash", `cannot make sense of ubuntu: nothing but flags stands before "--": nobox -- bash`},
+		{"--net=none ubuntu --read-only -- bash -l", `cannot make sense of ubuntu: nothing but flags stands before "--": nobox --net=none --read-only -- bash -l`},
+		{"--verbose ps aux", `cannot run ps: a command stands behind "--": nobox --verbose -- ps aux`},
+		{"verson", `cannot run verson: a command stands behind "--": nobox -- verson` + "\n" + `hint: did you mean nobox version?`},
+
+		// flags there are not
+		{"--hosname x", `unknown flag --hosname: did you mean --hostname?`},
+		{"--hosname=x", `unknown flag --hosname: did you mean --hostname?`},
+		{"--xyzzy", "unknown flag --xyzzy\n" + `hint: "nobox help" lists the flags`},
+		{"-x", "unknown flag -x\n" + `hint: "nobox help" lists the flags`},
+		{"-rxc", "unknown flag -x\n" + `hint: "nobox help" lists the flags`},
+		{"-ö", "unknown flag \"-ö\"\n" + `hint: "nobox help" lists the flags`},
+		{"-t=", "unknown flag -=\n" + `hint: "nobox help" lists the flags`},
+		{"--=x", "unknown flag --=x\n" + `hint: "nobox help" lists the flags`},
+		{"---net", "unknown flag ---net\n" + `hint: "nobox help" lists the flags`},
+		{"-explain -- ls", `unknown flag -explain: did you mean --explain?`},
+		{"-read-only", `unknown flag -read-only: did you mean --read-only?`},
+		{"-hostname x", `unknown flag -hostname: did you mean --hostname?`},
+		{"-net=none", `unknown flag -net=none: did you mean --net?`},
+		{"-test.v", "unknown flag -test.v\n" + `hint: "nobox help" lists the flags`},
+		{"-itest.run=x", "unknown flag -itest.run=x\n" + `hint: "nobox help" lists the flags`},
+		{"--memory 1g", "cannot use --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"-p80:80", "cannot use -p: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"-rm 1g", "cannot use -m: not in this version\n" + `hint: "nobox help" lists the flags`},
+
+		// verbs
+		{"exec x ls", "cannot exec: not in this version\nhint: a command of that name runs so: nobox -- exec x ls"},
+		{"ps", "cannot ps: not in this version\nhint: a command of that name runs so: nobox -- ps"},
+		{"version x", "cannot version (x): nothing goes with it"},
+		{"version --net=none", "cannot version (--net=none): nothing goes with it"},
+		{"man --", "cannot man (--): nothing goes with it"},
+		{"completion bash zsh", "cannot completion (zsh): one word goes with it"},
+		{"--net=none -r version", "cannot version (--net=none -r): the verb stands first and takes no flags: nobox version"},
+		{"completion", "cannot make completions: for which shell: nobox completion bash|zsh|fish"},
+		{"completion tcsh", "cannot make completions for tcsh: there are those for bash, zsh and fish"},
+		{"help hostnam", "cannot help with hostnam: there is no such flag or verb; did you mean --hostname?"},
+		{"help xyzzy", "cannot help with xyzzy: there is no such flag or verb\n" + `hint: "nobox help" lists the flags`},
+		{"help --", "cannot help with --: there is no such flag or verb\n" + `hint: "nobox help" lists the flags`},
+		{"help exec", "cannot help with exec: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"help --memory", "cannot help with --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
+
+		// Box
+		{"--rootfs=", `cannot use the root directory (--rootfs ""): the path is empty`},
+		{"--rootfs=~/x", `cannot use the root directory (--rootfs ~/x): the shell left the ~ as it is, which it replaces at the start of a word only` +
+			"\n" + `hint: write "$HOME/x", or "./~" for a directory of that name`},
+		{"--read-only=maybe", "cannot make the root read-only (--read-only=maybe): maybe is not one of true, false"},
+		{"--hostname=", `cannot set the host name (--hostname ""): the name is empty`},
+		{"--hostname a␣b", `cannot set the host name (--hostname "a b"): "a b" is not a host name: letters, digits and "_", and within "-" and "."`},
+		{"--hostname -a", `cannot set the host name (--hostname -a): -a is not a host name: letters, digits and "_", and within "-" and "."`},
+		{"--hostname a.", `cannot set the host name (--hostname a.): a. is not a host name: letters, digits and "_", and within "-" and "."`},
+		{"--hostname " + strings.Repeat("a", 65), "cannot set the host name (--hostname " + strings.Repeat("a", 65) + "): 65 bytes are too long a name: 64 at most"},
+		{"--best-effort=2", "cannot settle for less (--best-effort=2): 2 is not one of true, false"},
+
+		// Files
+		{"--cwd=", `cannot share the working directory (--cwd=""): "" is not one of rw, ro, hidden`},
+		{"--cwd=RW", "cannot share the working directory (--cwd=RW): RW is not one of rw, ro, hidden"},
+		{"--cwd=overlay", "cannot share the working directory (--cwd=overlay): overlay is not in this version, which has rw, ro and hidden"},
+		{"--home=overlay", "cannot share the home (--home=overlay): overlay is not in this version, which has hidden, ro and rw"},
+		{"-v /data", "cannot bind (-v /data): it needs a source and a destination: SRC:DST\nhint: -v /data:/data shares it at the same path"},
+		{"-v data", "cannot bind (-v data): it needs a source and a destination: SRC:DST"},
+		{"-v=", `cannot bind (-v =): it needs a source and a destination: SRC:DST`},
+		{"--volume=", `cannot bind (--volume ""): it needs a source and a destination: SRC:DST`},
+		{"-v data:/data", "cannot bind (-v data:/data): data would be a volume with a name, which nobox does not have; the path is ./data"},
+		{"-v :/b", "cannot bind (-v :/b): the path is empty"},
+		{"-v /a:", "cannot bind (-v /a:): the path is empty"},
+		{"-v /a:b", `cannot bind (-v /a:b): b is not an absolute path of the box: it starts with "/"`},
+		{"-v /a:/b/..", "cannot bind (-v /a:/b/..): / is the root itself\nhint: --rootfs DIR takes another root"},
+		{"-v /a:b:/c", `cannot bind (-v /a:b:/c): there is one ":" too many; a path with ":" in it cannot be written here`},
+		{"-v /a:/b:ro:rw", `cannot bind (-v /a:/b:ro:rw): there is one ":" too many; a path with ":" in it cannot be written here`},
+		{"-v /a:/b:", `cannot bind (-v /a:/b:): "" is not one of ro, rw`},
+		{"-v /a:/b:rx", "cannot bind (-v /a:/b:rx): rx is not one of ro, rw"},
+		{"-v /a:/b:ro,rw", "cannot bind (-v /a:/b:ro,rw): ro and rw exclude one another"},
+		{"-v /a:/b:O", "cannot bind (-v /a:/b:O): O is not in this version, which has ro and rw"},
+		{"-v /a:/b:ro,noexec", "cannot bind (-v /a:/b:ro,noexec): noexec is not in this version, which has ro and rw"},
+		{"-v /a:/b:Z", "cannot bind (-v /a:/b:Z): nobox does not relabel files for SELinux (Z): what the caller can read, the box can; leave it out"},
+		{"-v ~/a:/b", `cannot bind (-v ~/a:/b): the shell left the ~ as it is, which it replaces at the start of a word only` +
+			"\n" + `hint: write "$HOME/a", or "./~" for a directory of that name`},
+		{"--tmpfs=", `cannot mount a tmpfs (--tmpfs ""): the path is empty`},
+		{"--tmpfs t", `cannot mount a tmpfs (--tmpfs t): t is not an absolute path of the box: it starts with "/"`},
+		{"--tmpfs /", "cannot mount a tmpfs (--tmpfs /): / is the root itself\nhint: --rootfs DIR takes another root"},
+		{"--tmpfs /t:", `cannot mount a tmpfs (--tmpfs /t:): "" is not one of size=, mode=, ro, rw, noexec, exec`},
+		{"--tmpfs /t:size", "cannot mount a tmpfs (--tmpfs /t:size): size is not one of size=, mode=, ro, rw, noexec, exec"},
+		{"--tmpfs /t:suid", "cannot mount a tmpfs (--tmpfs /t:suid): suid is not one of size=, mode=, ro, rw, noexec, exec"},
+		{"--tmpfs /t:size=50%", "cannot mount a tmpfs (--tmpfs /t:size=50%): 50% is not a size: a number of bytes, or one with k, m, g or t behind it"},
+		{"--tmpfs /t:size=0", "cannot mount a tmpfs (--tmpfs /t:size=0): a size of 0 would be no limit; without size= half of the memory is"},
+		{"--tmpfs /t:mode=0", "cannot mount a tmpfs (--tmpfs /t:mode=0): 0 is not a mode: octal digits from 1 to 7777"},
+		{"--tmpfs /t:mode=8", "cannot mount a tmpfs (--tmpfs /t:mode=8): 8 is not a mode: octal digits from 1 to 7777"},
+		{"--tmpfs /t:ro,rw", "cannot mount a tmpfs (--tmpfs /t:ro,rw): ro and rw exclude one another"},
+		{"--tmpfs /t:size=1m,size=2m", "cannot mount a tmpfs (--tmpfs /t:size=1m,size=2m): size=1m and size=2m exclude one another"},
+
+		// Identity
+		{"--userns=", `cannot map the ids (--userns=""): "" is not one of auto, keep-id`},
+		{"--userns=host", "cannot map the ids (--userns=host): host is not one of auto, keep-id"},
+		{"-r -c", "cannot map the ids (-c): -r was given too" + only},
+		{"-c --userns=keep-id", "cannot map the ids (--userns=keep-id): -c was given too" + only},
+		{"--userns auto --map-root-user", "cannot map the ids (--map-root-user): --userns=auto was given too" + only},
+		{"-r --uidmap 0:0:1", "cannot map the uids (--uidmap 0:0:1): -r was given too" + only},
+		{"--gidmap 0:0:1 -c", "cannot map the ids (-c): --gidmap 0:0:1 was given too" + only},
+		{"--uidmap 0", "cannot map the uids (--uidmap 0): C:H:N is wanted: the first id inside, the first outside, how many"},
+		{"--gidmap 0:x:1", "cannot map the gids (--gidmap 0:x:1): H, the first id outside, is not a number"},
+		{"--user=", `cannot run as that user (--user ""): the user is missing: a uid, or the name of a user inside`},
+		{"-u 0:", "cannot run as that user (-u 0:): the group is missing: a gid, or the name of a group inside"},
+		{"-u :0", "cannot run as that user (-u :0): the user is missing: a uid, or the name of a user inside"},
+		{"-u 0x0", "cannot run as that user (-u 0x0): 0x0 is not a uid: a number from 0 to 4294967294"},
+		{"-u 1000:1x", "cannot run as that user (-u 1000:1x): 1x is not a gid: a number from 0 to 4294967294"},
+		{"-u -1", "cannot run as that user (-u -1): -1 is neither a uid nor the name of a user"},
+		{"-u a:b:c", "cannot run as that user (-u a:b:c): b:c is neither a gid nor the name of a group"},
+
+		// Process
+		{"-w x", `cannot start in that directory (-w x): x is not an absolute path of the box: it starts with "/"`},
+		{"--workdir=", `cannot start in that directory (--workdir ""): the path is empty`},
+		{"-e ∅", `cannot set a variable (-e ""): the name of the variable is missing: K=V`},
+		{"-e =V", "cannot set a variable (-e =V): the name of the variable is missing: K=V"},
+		{"--env-file=", `cannot read the variables (--env-file ""): the path is empty`},
+		{"--env-file x", "cannot read the variables (--env-file x): file does not exist"},
+		{"--env-host=x", "cannot pass the environment on (--env-host=x): x is not one of true, false"},
+		{"--tty=x", "cannot give the box a terminal (--tty=x): x is not one of true, false"},
+		{"-tfalse", "unknown flag -f\n" + `hint: "nobox help" lists the flags`},
+		{"--interactive=x", "cannot keep stdin open (--interactive=x): x is not one of true, false"},
+		{"--as-pid-1=x", "cannot run the command as pid 1 (--as-pid-1=x): x is not one of true, false"},
+		{"--timeout=", `cannot set the time limit (--timeout ""): "" is not a duration: seconds, or such as 90s, 5m or 1h30m`},
+		{"--timeout 5d", "cannot set the time limit (--timeout 5d): 5d is not a duration: seconds, or such as 90s, 5m or 1h30m"},
+		{"--stop-timeout -1", "cannot set the time from TERM to KILL (--stop-timeout -1): -1 is not a duration: seconds, or such as 90s, 5m or 1h30m"},
+		{"--ulimit nofile", "cannot set the limit (--ulimit nofile): the limit is missing: nofile=SOFT[:HARD]"},
+		{"--ulimit NOFILE=1", "cannot set the limit (--ulimit NOFILE=1): NOFILE is not one of as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack"},
+		{"--ulimit nofile=", `cannot set the limit (--ulimit nofile=): "" is not a limit: a number from 0 up, or unlimited`},
+		{"--ulimit nofile=1k", "cannot set the limit (--ulimit nofile=1k): 1k is not a limit: a number from 0 up, or unlimited"},
+		{"--ulimit nofile=2:1", "cannot set the limit (--ulimit nofile=2:1): the soft limit 2 is above the hard limit 1"},
+		{"--ulimit core=unlimited:0", "cannot set the limit (--ulimit core=unlimited:0): the soft limit unlimited is above the hard limit 0"},
+
+		// Network
+		{"--net=user", "cannot set up the network (--net=user): user is not in this version, which has none and host"},
+		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has none and host"},
+		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has none and host"},
+		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has none and host"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of none, host"},
+		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of none, host"},
+
+		// See through
+		{"--explain=", `cannot explain (--explain=""): "" is not one of words, syscalls, json`},
+		{"--explain=yaml", "cannot explain (--explain=yaml): yaml is not one of words, syscalls, json"},
+		{"--explain json", `cannot run json: a command stands behind "--": nobox --explain -- json`},
+		{"--json-status-fd 0", "cannot write the status (--json-status-fd 0): 0 is not the number of an open file: 1 or more, as in --json-status-fd 3 3>FILE"},
+		{"--json-status-fd -1", "cannot write the status (--json-status-fd -1): -1 is not the number of an open file: 1 or more, as in --json-status-fd 3 3>FILE"},
+		{"--verbose=x", "cannot be verbose (--verbose=x): x is not one of true, false"},
+		{"--help=x", "cannot help (--help=x): x is not one of true, false"},
+		{"--version=x", "cannot tell the version (--version=x): x is not one of true, false"},
+	} {
+		o, err := parse(line(c.line), noFiles)
+		var u *UsageError
+		if o != nil || !errors.As(err, &u) {
+			t.Errorf("%s: %+v, %v", c.line, o, err)
+			continue
+		}
+		got := u.Text
+		if u.Hint != "" {
+			got += "\nhint: " + u.Hint
+		}
+		if got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.line, got, c.want)
+		}
+	}
+}
+
+func TestAMistakeShowsTheLineOfHelpThatMatters(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"-v x", "-v, --volume SRC:DST[:ro|rw]  share SRC of the host at DST"},
+		{"--chdir x", "-w, --workdir DIR  start the command in DIR of the box"},
+		{"--hosname x", "--hostname NAME  host name inside (default nobox)"},
+		{"--explain=x", "--explain[=HOW]  print the plan: in words, syscalls, json"},
+		{"--tty=x", "-t, --tty[=false]  a terminal of its own (default if stdin is one)"},
+		{"version x", "nobox version  the version"},
+		{"--interactive=x", ""},
+		{"ls", ""},
+	} {
+		_, err := parse(line(c.line), noFiles)
+		var u *UsageError
+		if !errors.As(err, &u) || u.Help != c.want {
+			t.Errorf("%s: %+v", c.line, u)
+		}
+	}
+}

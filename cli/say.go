@@ -1,0 +1,486 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"nobox/plan"
+)
+
+// Every word of an error, a hint and a note is said here. The rules:
+//
+//   - nobox: cannot WHAT (FLAG): CAUSE
+//   - CAUSE says what is wrong with this value, then what would be right; no
+//     full stop, no "please", no "invalid".
+//   - One line "nobox: help:" with the row of the flag, where there is one.
+//   - A name that came from outside goes through show.
+
+// Exit codes; the others are the command's own.
+const (
+	ExitTimeout       = 124 // --timeout passed
+	ExitCannot        = 125 // nobox could not do what was asked; usage errors too
+	ExitNotExecutable = 126
+	ExitNotFound      = 127
+	ExitSignal        = 128 // plus the number of the signal that ended the command
+)
+
+// A UsageError is a command line that cannot be done as it is written.
+type UsageError struct {
+	Text string // the line, without "nobox: "
+	Hint string // what to write instead, "" if Text says it
+	Help string // the line of the help that matters, "" if none
+}
+
+func (e *UsageError) Error() string { return e.Text }
+
+// SayError writes an error and its hints. One that is no UsageError says what
+// could not be done: its text is the object of "cannot", as plan.StepError has
+// it, or begins with the word itself.
+func SayError(w io.Writer, err error, hints ...string) {
+	var b strings.Builder
+	var usage *UsageError
+	if errors.As(err, &usage) {
+		sayLine(&b, "", usage.Text)
+		if usage.Hint != "" {
+			sayLine(&b, "hint: ", usage.Hint)
+		}
+		if usage.Help != "" {
+			sayLine(&b, "help: ", usage.Help)
+		}
+	} else {
+		sayLine(&b, "cannot ", strings.TrimPrefix(err.Error(), "cannot "))
+	}
+	for _, h := range hints {
+		sayLine(&b, "hint: ", h)
+	}
+	io.WriteString(w, b.String())
+}
+
+// SayHint writes a hint.
+func SayHint(w io.Writer, hint string) { say(w, "hint: ", hint) }
+
+// SayNote writes a line about something that is no error.
+func SayNote(w io.Writer, note string) { say(w, "", note) }
+
+// say writes one line by one write, so that those of two boxes do not mix.
+func say(w io.Writer, kind, text string) {
+	var b strings.Builder
+	sayLine(&b, kind, text)
+	io.WriteString(w, b.String())
+}
+
+func sayLine(b *strings.Builder, kind, text string) {
+	b.WriteString("nobox: ")
+	b.WriteString(kind)
+	b.WriteString(clean(text))
+	b.WriteByte('\n')
+}
+
+// clean escapes what could drive a terminal, or break a line, wherever a text
+// came from. What show quoted it leaves alone.
+func clean(s string) string {
+	ok := true
+	for i := 0; ok && i < len(s); i++ {
+		ok = ' ' <= s[i] && s[i] <= '~'
+	}
+	if ok {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case strconv.IsPrint(r):
+			b.WriteString(s[:n])
+		default:
+			q := strconv.QuoteRune(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// showMax is how much of a value an error repeats.
+const showMax = 160
+
+// show makes a name that came from outside fit to be read in a message.
+func show(s string) string {
+	if len(s) > showMax {
+		return plan.Quote(s[:showMax]) + "…"
+	}
+	return plan.Quote(s)
+}
+
+// written is a flag with its value as messages and plans show it.
+func (f *flag) written(as, value string) string {
+	switch {
+	case f.isSwitch() && value == "true":
+		return as
+	case f.isSwitch(), f.values != nil:
+		return as + "=" + show(value)
+	}
+	return as + " " + show(value)
+}
+
+// wrong is the error of one flag. given is the flag as it was written.
+func (f *flag) wrong(given string, err error) *UsageError {
+	e := &UsageError{Text: "cannot " + f.what + " (" + given + "): " + err.Error()}
+	if !f.hidden {
+		e.Help = f.usage() + "  " + f.help
+	}
+	var c cause
+	if errors.As(err, &c) {
+		e.Hint = c.hint
+	}
+	return e
+}
+
+// usage is the flag with its argument, as help lists it.
+func (f *flag) usage() string {
+	s := "--" + f.name
+	if f.short != "" {
+		s = "-" + f.short + ", " + s
+	}
+	switch {
+	case f.bare != "" && f.isSwitch():
+		return s + "[=false]"
+	case f.bare != "":
+		return s + "[=" + f.arg + "]"
+	case f.values != nil && f.arg != "":
+		return s + "=" + f.arg
+	case f.arg != "":
+		return s + " " + f.arg
+	}
+	return s
+}
+
+// ---- causes: what is wrong with a value
+
+// A cause is what stands behind the colon, and what to write instead.
+type cause struct{ text, hint string }
+
+func (c cause) Error() string { return c.text }
+
+func causef(format string, a ...any) error { return cause{text: fmt.Sprintf(format, a...)} }
+
+// all joins words: "a", "a and b", "a, b and c".
+func all(words []string) string {
+	n := len(words) - 1
+	if n < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:n], ", ") + " and " + words[n]
+}
+
+func notOneOf(v string, words []string) error {
+	return causef("%s is not one of %s", show(v), strings.Join(words, ", "))
+}
+
+func notYet(v string, words []string) error {
+	return causef("%s is not in this version, which has %s", show(v), all(words))
+}
+
+func noValue() error { return causef("it needs a value") }
+
+func flagForValue(v string) error {
+	if v == "--" {
+		return causef(`it needs a value before "--"`)
+	}
+	return causef("it needs a value, and %s is a flag", show(v))
+}
+
+func nulInValue() error { return causef("a NUL byte cannot be in it") }
+
+func emptyPath() error { return causef("the path is empty") }
+
+func tilde(v string) error {
+	return cause{
+		"the shell left the ~ as it is, which it replaces at the start of a word only",
+		`write "$HOME` + clean(v[1:min(len(v), showMax)]) + `", or "./~" for a directory of that name`,
+	}
+}
+
+func notAbsolute(v string) error {
+	return causef(`%s is not an absolute path of the box: it starts with "/"`, show(v))
+}
+
+func mountAtRoot() error {
+	return cause{"/ is the root itself", "--rootfs DIR takes another root"}
+}
+
+func noDestination(v string) error {
+	if v == "" || v[0] != '/' {
+		return causef("it needs a source and a destination: SRC:DST")
+	}
+	return cause{
+		"it needs a source and a destination: SRC:DST",
+		shellLine([]string{"-v", v + ":" + v}) + " shares it at the same path",
+	}
+}
+
+func colonInPath() error {
+	return causef(`there is one ":" too many; a path with ":" in it cannot be written here`)
+}
+
+func namedVolume(v string) error {
+	return causef("%s would be a volume with a name, which nobox does not have; the path is %s", show(v), show("./"+v))
+}
+
+func noRelabelling(o string) error {
+	return causef("nobox does not relabel files for SELinux (%s): what the caller can read, the box can; leave it out", o)
+}
+
+func contradiction(a, b string) error {
+	return causef("%s and %s exclude one another", show(a), show(b))
+}
+
+func notSize(v string) error {
+	return causef("%s is not a size: a number of bytes, or one with k, m, g or t behind it", show(v))
+}
+
+func zeroSize() error {
+	return causef("a size of 0 would be no limit; without size= half of the memory is")
+}
+
+func notMode(v string) error {
+	return causef("%s is not a mode: octal digits from 1 to 7777", show(v))
+}
+
+func noName() error { return causef("the name of the variable is missing: K=V") }
+
+func emptyName() error { return causef("the name is empty") }
+
+func longHostname(n int) error { return causef("%d bytes are too long a name: 64 at most", n) }
+
+func badHostname(v string) error {
+	return causef(`%s is not a host name: letters, digits and "_", and within "-" and "."`, show(v))
+}
+
+func notDuration(v string) error {
+	return causef("%s is not a duration: seconds, or such as 90s, 5m or 1h30m", show(v))
+}
+
+func notLimit(v string) error {
+	return causef("%s is not one of %s", show(v), strings.Join(limitNames(), ", "))
+}
+
+func noLimitValue(name string) error {
+	return causef("the limit is missing: %s=SOFT[:HARD]", name)
+}
+
+func notLimitValue(v string) error {
+	return causef("%s is not a limit: a number from 0 up, or unlimited", show(v))
+}
+
+func softAboveHard(soft, hard string) error {
+	return causef("the soft limit %s is above the hard limit %s", soft, hard)
+}
+
+func noUser(id, name string) error {
+	return causef("the %s is missing: a %s, or the name of a %s inside", name, id, name)
+}
+
+func notID(v, id string) error {
+	return causef("%s is not a %s: a number from 0 to 4294967294", show(v), id)
+}
+
+func notUser(v, id, name string) error {
+	return causef("%s is neither a %s nor the name of a %s", show(v), id, name)
+}
+
+func notDescriptor(v string) error {
+	return causef("%s is not the number of an open file: 1 or more, as in --json-status-fd 3 3>FILE", show(v))
+}
+
+func excluded(other string) error {
+	return causef("%s was given too, and only one of --userns, -r, -c and --uidmap can be", other)
+}
+
+// ---- causes: --env-file
+
+func notAFile(name string) error {
+	return causef("%s is neither a file nor a pipe", show(name))
+}
+
+func bigFile(most int) error {
+	return causef("the file is over %d MiB", most>>20)
+}
+
+func nulInFile(at string) error {
+	return cause{show(at) + ": there is a NUL byte in the line", "the file must not be UTF-16"}
+}
+
+func noNameInFile(at string) error {
+	return causef("%s: the name of the variable is missing: K=V", show(at))
+}
+
+// spaceInName does not show the line: in a file of another kind it may be a
+// secret.
+func spaceInName(at string, export bool) error {
+	c := cause{text: show(at) + ": there is a space in the name of the variable"}
+	if export {
+		c.hint = `the file is no shell script: leave "export" and the quotes out`
+	}
+	return c
+}
+
+// ---- the command line as a whole
+
+const seeHelp = `"nobox help" lists the flags`
+
+func unknownFlag(given, near string) error {
+	e := &UsageError{Text: "unknown flag " + show(given), Hint: seeHelp}
+	if near != "" {
+		e.Text += ": did you mean " + near + "?"
+		e.Hint = ""
+		if f := lookup(near); f != nil {
+			e.Help = f.usage() + "  " + f.help
+		}
+	}
+	return e
+}
+
+func laterFlag(given string) error {
+	return &UsageError{Text: "cannot use " + given + ": not in this version", Hint: seeHelp}
+}
+
+func laterVerb(args []string) error {
+	return &UsageError{
+		Text: "cannot " + args[0] + ": not in this version",
+		Hint: "a command of that name runs so: " + shellLine([]string{"nobox", "--"}, args),
+	}
+}
+
+func commandBehindDashes(given, rest []string) error {
+	e := &UsageError{Text: fmt.Sprintf(`cannot run %s: a command stands behind "--": %s`,
+		show(rest[0]), shellLine([]string{"nobox"}, given, []string{"--"}, rest))}
+	if len(given) == 0 {
+		for i := range verbs {
+			if v := &verbs[i]; !v.hidden && len(v.name) > 3 && slips(rest[0][:min(len(rest[0]), 40)], v.name) == 1 {
+				e.Hint = "did you mean nobox " + v.name + "?"
+			}
+		}
+	}
+	return e
+}
+
+func onlyFlags(word string, right []string) error {
+	return &UsageError{Text: fmt.Sprintf(`cannot make sense of %s: nothing but flags stands before "--": %s`,
+		show(word), shellLine([]string{"nobox"}, right))}
+}
+
+func verbNotFirst(v *verb, given []string) error {
+	return &UsageError{Text: fmt.Sprintf("cannot %s (%s): the verb stands first and takes no flags: nobox %s",
+		v.name, clean(shellLine(given)), v.name)}
+}
+
+func verbWord(v *verb, word string) error {
+	most := "nothing goes with it"
+	if v.args != "" {
+		most = "one word goes with it"
+	}
+	return &UsageError{
+		Text: fmt.Sprintf("cannot %s (%s): %s", v.name, show(word), most),
+		Help: v.usage() + "  " + v.help,
+	}
+}
+
+func whichShell() error {
+	return &UsageError{Text: "cannot make completions: for which shell: nobox completion " + strings.Join(shells, "|")}
+}
+
+func unknownShell(word string) error {
+	return &UsageError{Text: fmt.Sprintf("cannot make completions for %s: there are those for %s", show(word), all(shells))}
+}
+
+func unknownTopic(word, near string) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot help with %s: there is no such flag or verb", show(word)), Hint: seeHelp}
+	if near != "" {
+		e.Text += "; did you mean " + near + "?"
+		e.Hint = ""
+	}
+	return e
+}
+
+func laterTopic(word string) error {
+	return &UsageError{Text: "cannot help with " + show(word) + ": not in this version", Hint: seeHelp}
+}
+
+func (v *verb) usage() string {
+	if v.args == "" {
+		return "nobox " + v.name
+	}
+	return "nobox " + v.name + " " + v.args
+}
+
+// ---- for the shell
+
+// shellLineMax is how long a command line a message proposes.
+const shellLineMax = 1000
+
+// shellLine is a command line that can be pasted into a shell.
+func shellLine(words ...[]string) string {
+	var b strings.Builder
+	for _, ws := range words {
+		for _, w := range ws {
+			if b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			if b.Len()+len(w) > shellLineMax {
+				b.WriteString("…")
+				return b.String()
+			}
+			b.WriteString(shellQuote(w))
+		}
+	}
+	return b.String()
+}
+
+// shellQuote quotes a word as bash and zsh read it, and in the plain cases
+// every shell. No byte of it can drive a terminal.
+func shellQuote(w string) string {
+	plain, printable := w != "" && w[0] != '=', true
+	for i := 0; i < len(w); {
+		r, n := utf8.DecodeRuneInString(w[i:])
+		if r == utf8.RuneError && n == 1 || !strconv.IsPrint(r) {
+			printable = false
+		}
+		if r >= utf8.RuneSelf || !isAlnum(w[i]) && strings.IndexByte("@%+=:,./-_", w[i]) < 0 {
+			plain = false
+		}
+		i += n
+	}
+	switch {
+	case plain:
+		return w
+	case printable:
+		return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for i := 0; i < len(w); {
+		r, n := utf8.DecodeRuneInString(w[i:])
+		switch {
+		case r == '\'' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(w[i])
+		case r == utf8.RuneError && n == 1 || !strconv.IsPrint(r):
+			for _, c := range []byte(w[i : i+n]) {
+				// Three octal digits end by themselves, as hex ones do not in bash.
+				fmt.Fprintf(&b, `\%03o`, c)
+			}
+		default:
+			b.WriteString(w[i : i+n])
+		}
+		i += n
+	}
+	b.WriteString("'")
+	return b.String()
+}

@@ -1,0 +1,403 @@
+package cli
+
+import (
+	"errors"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/idmap"
+	"nobox/sandbox"
+)
+
+// onOff reads what stands behind the "=" of a switch; pflag fills in "true".
+func onOff(v string, on *bool) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return notOneOf(v, boolWords)
+	}
+	*on = b
+	return nil
+}
+
+func share(v string, words []string, s *sandbox.Share) error {
+	switch v {
+	case "rw":
+		*s = sandbox.ShareRW
+	case "ro":
+		*s = sandbox.ShareRO
+	case "hidden":
+		*s = sandbox.ShareHidden
+	default:
+		if isLater(v, laterShares) {
+			return notYet(v, words)
+		}
+		return notOneOf(v, words)
+	}
+	return nil
+}
+
+// hostPath checks a path of the host. It stays as it was given: what it means
+// depends on the directory nobox was started in, which is Probe's to read.
+func hostPath(v string) error {
+	if v == "" {
+		return emptyPath()
+	}
+	// A shell leaves the ~ of --rootfs=~/x alone.
+	if v == "~" || strings.HasPrefix(v, "~/") {
+		return tilde(v)
+	}
+	return nil
+}
+
+// boxPath checks and cleans an absolute path inside.
+func boxPath(v string) (string, error) {
+	if v == "" {
+		return "", emptyPath()
+	}
+	if v[0] != '/' {
+		return "", notAbsolute(v)
+	}
+	return path.Clean(v), nil
+}
+
+// mountPoint is a boxPath that something else than the root can be mounted at.
+func mountPoint(v string) (string, error) {
+	p, err := boxPath(v)
+	if err != nil {
+		return "", err
+	}
+	if p == "/" {
+		return "", mountAtRoot()
+	}
+	return p, nil
+}
+
+// bind reads SRC:DST[:OPTION,...]. Docker has no way to write a ":" of a path
+// either.
+func bind(v string) (sandbox.Bind, error) {
+	var b sandbox.Bind
+	part := strings.Split(v, ":")
+	switch {
+	case len(part) == 1:
+		return b, noDestination(v)
+	case len(part) > 3, len(part) == 3 && strings.Contains(part[2], "/"):
+		return b, colonInPath()
+	}
+	src := part[0]
+	if err := hostPath(src); err != nil {
+		return b, err
+	}
+	if src != "." && src != ".." && !strings.Contains(src, "/") {
+		return b, namedVolume(src)
+	}
+	dst, err := mountPoint(part[1])
+	if err != nil {
+		return b, err
+	}
+	b.Source, b.Target = src, dst
+	if len(part) == 2 {
+		return b, nil
+	}
+	mode := ""
+	for o := range strings.SplitSeq(part[2], ",") {
+		switch o {
+		case "ro", "rw":
+			if mode != "" && mode != o {
+				return b, contradiction("ro", "rw")
+			}
+			mode = o
+		case "nosuid", "nodev": // so it is in any case
+		case "z", "Z":
+			return b, noRelabelling(o)
+		default:
+			if isLater(o, laterBindOpts) {
+				return b, notYet(o, []string{"ro", "rw"})
+			}
+			return b, notOneOf(o, []string{"ro", "rw"})
+		}
+	}
+	b.ReadOnly = mode == "ro"
+	return b, nil
+}
+
+// tmpfs reads DST[:OPTION,...].
+func tmpfs(v string) (sandbox.Tmpfs, error) {
+	var t sandbox.Tmpfs
+	dst, opts, more := strings.Cut(v, ":")
+	var err error
+	if t.Target, err = mountPoint(dst); err != nil {
+		return t, err
+	}
+	if !more {
+		return t, nil
+	}
+	var seen [4]string // the option each of the four settings came from
+	once := func(i int, o string) error {
+		if seen[i] != "" && seen[i] != o {
+			return contradiction(seen[i], o)
+		}
+		seen[i] = o
+		return nil
+	}
+	for o := range strings.SplitSeq(opts, ",") {
+		key, val, hasVal := strings.Cut(o, "=")
+		switch {
+		case o == "ro", o == "rw":
+			err = once(0, o)
+			t.Options.ReadOnly = o == "ro"
+		case o == "noexec", o == "exec":
+			err = once(1, o)
+			t.Options.NoExec = o == "noexec"
+		case key == "size" && hasVal:
+			if err = once(2, o); err == nil {
+				t.Size, err = size(val)
+			}
+		case key == "mode" && hasVal:
+			if err = once(3, o); err == nil {
+				t.Mode, err = fileMode(val)
+			}
+		case o == "nosuid", o == "nodev": // so it is in any case
+		default:
+			err = notOneOf(o, []string{"size=", "mode=", "ro", "rw", "noexec", "exec"})
+		}
+		if err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// size reads a number of bytes with docker's suffixes, powers of 1024: 512,
+// 64k, 1.5g, 10MiB. 0 is refused, for tmpfs(5) takes it for "no limit".
+func size(v string) (uint64, error) {
+	num := strings.TrimRight(v, "bBiIkKmMgGtTpP")
+	shift := 0
+	switch unit := strings.ToLower(v[len(num):]); unit {
+	case "", "b":
+	case "k", "kb", "kib":
+		shift = 10
+	case "m", "mb", "mib":
+		shift = 20
+	case "g", "gb", "gib":
+		shift = 30
+	case "t", "tb", "tib":
+		shift = 40
+	case "p", "pb", "pib":
+		shift = 50
+	default:
+		return 0, notSize(v)
+	}
+	whole, frac, dot := strings.Cut(num, ".")
+	n, err := strconv.ParseUint(whole, 10, 64)
+	if err != nil || n > math.MaxUint64>>shift || dot && (frac == "" || shift == 0 || len(frac) > 6) {
+		return 0, notSize(v)
+	}
+	n <<= shift
+	if dot {
+		f, err := strconv.ParseUint(frac, 10, 32)
+		if err != nil {
+			return 0, notSize(v)
+		}
+		pow := uint64(1)
+		for range len(frac) {
+			pow *= 10
+		}
+		// f < 10^6 and shift ≤ 50: split the product so that it cannot overflow.
+		unit := uint64(1) << shift
+		n += f*(unit/pow) + f*(unit%pow)/pow
+	}
+	if n == 0 {
+		return 0, zeroSize()
+	}
+	return n, nil
+}
+
+// fileMode reads an octal mode. 0 is refused: Options take it for the default.
+func fileMode(v string) (uint32, error) {
+	m, err := strconv.ParseUint(v, 8, 32)
+	if err != nil || m == 0 || m > 0o7777 {
+		return 0, notMode(v)
+	}
+	return uint32(m), nil
+}
+
+// variable reads K=V, or K for the caller's.
+func variable(v string) (sandbox.EnvVar, error) {
+	name, val, set := strings.Cut(v, "=")
+	if name == "" {
+		return sandbox.EnvVar{}, noName()
+	}
+	return sandbox.EnvVar{Name: name, Value: val, FromCaller: !set}, nil
+}
+
+// hostname checks a host name as sethostname(2) and /etc/hosts can hold it.
+func hostname(v string) error {
+	if v == "" {
+		return emptyName()
+	}
+	if len(v) > 64 { // HOST_NAME_MAX, linux/utsname.h
+		return longHostname(len(v))
+	}
+	for i := range len(v) {
+		c := v[i]
+		edge := i == 0 || i == len(v)-1
+		if !isAlnum(c) && (edge || c != '-' && c != '.') && c != '_' {
+			return badHostname(v)
+		}
+	}
+	return nil
+}
+
+func isAlnum(c byte) bool { return isDigit(c) || isLetter(c) }
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+func isLetter(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// duration reads seconds, as podman's --timeout has them, or Go's durations.
+func duration(v string) (time.Duration, error) {
+	s := v
+	if strings.Trim(v, "0123456789.") == "" {
+		s += "s"
+	}
+	// time.ParseDuration takes a sign, and what rounds to nothing.
+	if v == "" || v[0] == '+' || v[0] == '-' {
+		return 0, notDuration(v)
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d == 0 && strings.ContainsAny(v, "123456789") {
+		return 0, notDuration(v)
+	}
+	return d, nil
+}
+
+// limits are the resource limits under docker's names; getrlimit(2).
+var limits = [...]struct {
+	name     string
+	resource int
+}{
+	{"as", unix.RLIMIT_AS}, {"core", unix.RLIMIT_CORE}, {"cpu", unix.RLIMIT_CPU},
+	{"data", unix.RLIMIT_DATA}, {"fsize", unix.RLIMIT_FSIZE}, {"locks", unix.RLIMIT_LOCKS},
+	{"memlock", unix.RLIMIT_MEMLOCK}, {"msgqueue", unix.RLIMIT_MSGQUEUE},
+	{"nice", unix.RLIMIT_NICE}, {"nofile", unix.RLIMIT_NOFILE}, {"nproc", unix.RLIMIT_NPROC},
+	{"rss", unix.RLIMIT_RSS}, {"rtprio", unix.RLIMIT_RTPRIO}, {"rttime", unix.RLIMIT_RTTIME},
+	{"sigpending", unix.RLIMIT_SIGPENDING}, {"stack", unix.RLIMIT_STACK},
+}
+
+// limitNames are the names alone.
+func limitNames() []string {
+	s := make([]string, len(limits))
+	for i, l := range limits {
+		s[i] = l.name
+	}
+	return s
+}
+
+// ulimit reads NAME=SOFT[:HARD].
+func ulimit(v string) (sandbox.Ulimit, error) {
+	u := sandbox.Ulimit{Resource: -1}
+	var lim string
+	var has bool
+	u.Name, lim, has = strings.Cut(v, "=")
+	for _, l := range limits {
+		if l.name == u.Name {
+			u.Resource = l.resource
+		}
+	}
+	if u.Resource < 0 {
+		return u, notLimit(u.Name)
+	}
+	if !has {
+		return u, noLimitValue(u.Name)
+	}
+	soft, hard, two := strings.Cut(lim, ":")
+	if !two {
+		hard = soft
+	}
+	var err error
+	if u.Soft, err = limitValue(soft); err != nil {
+		return u, err
+	}
+	if u.Hard, err = limitValue(hard); err != nil {
+		return u, err
+	}
+	if u.Soft > u.Hard {
+		return u, softAboveHard(soft, hard)
+	}
+	return u, nil
+}
+
+// limitValue reads one limit. RLIM_INFINITY, 2^64-1, is spelled "unlimited".
+func limitValue(v string) (uint64, error) {
+	if v == "unlimited" || v == "-1" {
+		return math.MaxUint64, nil
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil || n == math.MaxUint64 {
+		return 0, notLimitValue(v)
+	}
+	return n, nil
+}
+
+// user checks UID|NAME[:GID|GROUP]. Names are looked up later, in the box.
+func user(v string) error {
+	u, g, has := strings.Cut(v, ":")
+	if err := idOrName(u, "uid", "user"); err != nil {
+		return err
+	}
+	if has {
+		return idOrName(g, "gid", "group")
+	}
+	return nil
+}
+
+// idOrName checks one id or name. What starts with a digit is an id and
+// nothing else: a lenient reading of it has run commands as another user
+// (CVE-2026-30892). 2^32-1 is "no id" to the kernel; setresuid(2).
+func idOrName(v, id, name string) error {
+	if v == "" {
+		return noUser(id, name)
+	}
+	if isDigit(v[0]) {
+		if n, err := strconv.ParseUint(v, 10, 32); err != nil || n == math.MaxUint32 {
+			return notID(v, id)
+		}
+		return nil
+	}
+	for i := range len(v) {
+		c := v[i]
+		if isLetter(c) || c == '_' || c >= 0x80 ||
+			i > 0 && (isDigit(c) || strings.IndexByte("-.$@+\\", c) >= 0) {
+			continue
+		}
+		return notUser(v, id, name)
+	}
+	return nil
+}
+
+// mapRequest reads C:H[:N].
+func mapRequest(flag, v string) (sandbox.MapRequest, error) {
+	m, err := idmap.ParseManual(flag, v)
+	if err != nil {
+		var e *idmap.Error
+		if errors.As(err, &e) {
+			err = cause{text: e.Cause, hint: e.Remedy}
+		}
+		return sandbox.MapRequest{}, err
+	}
+	return sandbox.MapRequest{Box: m.Box, Host: m.Host, Count: m.Count, Absolute: m.Absolute, From: m.From}, nil
+}
+
+// descriptor reads the number of an open file. 0 is the command's stdin.
+func descriptor(v string) (int, error) {
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil || n == 0 {
+		return 0, notDescriptor(v)
+	}
+	return int(n), nil
+}

@@ -1,0 +1,78 @@
+package host
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What follows is asked only after something failed, so that a start does not
+// pay for it.
+
+// Sysctl is the value of a sysctl, "" where there is none: "user/max_user_namespaces".
+func Sysctl(name string) string {
+	var buf [64]byte
+	n, err := readSmall("/proc/sys/"+name, buf[:])
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(buf[:n]))
+}
+
+// SeccompFilter says whether nobox itself runs under a seccomp filter.
+func SeccompFilter() bool { return statusField("Seccomp") == "2" }
+
+func statusField(name string) string {
+	b, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// Chrooted says whether the root directory is no mount point, as after
+// chroot(2): the kernel refuses user namespaces then; user_namespaces(7).
+func Chrooted() bool {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == "/" {
+			return false
+		}
+	}
+	return true
+}
+
+// Head is what stands at a place, and its first bytes if it is a file.
+func Head(p Place) (Kind, uint32, []byte) {
+	f := place(p)
+	if f.Kind == None {
+		return None, 0, nil
+	}
+	base := strings.TrimSuffix(string(p.Base), "/")
+	name := base + string(f.Resolved)
+	var st unix.Stat_t
+	if unix.Lstat(name, &st) != nil {
+		return None, 0, nil
+	}
+	if f.Kind != File {
+		return f.Kind, st.Mode, nil
+	}
+	buf := make([]byte, 512)
+	n, _ := readSmall(name, buf)
+	return f.Kind, st.Mode, buf[:max(n, 0)]
+}
+
+// Machine is the ELF machine of this binary's own architecture; elf.h.
+func Machine() (uint16, []byte) {
+	buf := make([]byte, 20)
+	if n, err := readSmall("/proc/self/exe", buf); err != nil || n < 20 {
+		return 0, nil
+	}
+	return uint16(buf[18]) | uint16(buf[19])<<8, buf
+}

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"nobox/plan"
+)
+
+// Questions is what a run needs to know about the machine beyond what Probe
+// always tells. It is a pure function of what was asked for.
+type Questions struct {
+	Ranges  bool     // subordinate ids, newuidmap and newgidmap
+	Cwd     bool     // the working directory's path
+	Sources []string // paths of the host, as the caller wrote them
+	Places  []Place  // places below a root or a source
+	Files   []Place  // files whose content is wanted, 1 MiB at most
+}
+
+// A Place is a path below a directory of the host: Base "/" or "" is the
+// host's own tree. Symbolic links on the way are followed below Base.
+type Place struct {
+	Base plan.HostPath
+	Path string // absolute
+}
+
+// Kind is what stands at a path.
+type Kind uint8
+
+const (
+	None    Kind = iota // nothing
+	Dir                 // a directory
+	File                // a regular file
+	CharDev             // a character device
+	Other               // a fifo, a socket, a block device
+)
+
+func (k Kind) String() string {
+	return [...]string{"nothing", "a directory", "a file", "a device", "neither file nor directory"}[k]
+}
+
+// PlaceFact is what stands at a Place.
+type PlaceFact struct {
+	Resolved plan.BoxPath // links followed as far as the path exists
+	Kind     Kind
+	Symlink  bool   // the last component as asked is a symbolic link
+	Rdev     uint64 // of a device
+	Err      error  // why it could not be looked at, other than not being there
+}
+
+// SourceFact is what stands at a path of the host.
+type SourceFact struct {
+	Resolved plan.HostPath // absolute, no symbolic links
+	Kind     Kind
+	Rdev     uint64
+	Err      error
+}
+
+// FileFact is a file's content.
+type FileFact struct {
+	Content []byte
+	Err     error
+}
+
+// Facts is what the machine is. It is plain data: nothing in it looks again.
+type Facts struct {
+	IDs
+
+	Kernel  [2]int // version and patch level, 5 and 12 of 5.12.0
+	Release string
+	LastCap int // number of the kernel's last capability
+
+	Cwd    plan.HostPath // "" if it has no path that can be walked from the root
+	CwdErr error
+	Homes  []plan.HostPath // $HOME and the one of /etc/passwd, resolved, where they are directories other than /
+	Home   string          // $HOME as it is
+	Exe    plan.HostPath   // nobox's own binary
+	Env    []string
+	Umask  uint32
+
+	Streams Streams
+
+	// What the caller handed over; package caller.
+	SignalsIgnored, SignalsBlocked uint64
+	NoFile                         [2]uint64
+
+	Places  map[Place]PlaceFact
+	Sources map[string]SourceFact
+	Files   map[Place]FileFact
+
+	// Refused holds the facts that a start found untrue, and how.
+	Refused map[plan.Fact]string
+}
+
+// Has says whether the machine is believed to offer f.
+func (f *Facts) Has(fact plan.Fact) bool { _, no := f.Refused[fact]; return !no }

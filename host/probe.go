@@ -1,0 +1,299 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/caller"
+	"nobox/plan"
+)
+
+// Probe looks at the machine. It changes nothing and starts no process but
+// getsubids, where the files do not list the user.
+func Probe(q Questions) Facts {
+	f := Facts{
+		IDs:            ProbeIDs(q.Ranges),
+		Env:            os.Environ(),
+		Home:           os.Getenv("HOME"),
+		Umask:          umask(),
+		LastCap:        lastCap(),
+		Streams:        probeStreams(),
+		SignalsIgnored: caller.Ignored(),
+		SignalsBlocked: caller.Blocked(),
+		Places:         make(map[Place]PlaceFact, 48),
+		Sources:        make(map[string]SourceFact, 4),
+		Files:          make(map[Place]FileFact, 2),
+	}
+	f.NoFile[0], f.NoFile[1] = caller.NoFile()
+	f.Kernel, f.Release = kernel()
+	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
+		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))
+	}
+	if q.Cwd {
+		f.Cwd, f.CwdErr = cwd()
+	}
+	f.probeHomes()
+	f.Look(q)
+	return f
+}
+
+// Look answers the further questions of q that name paths.
+func (f *Facts) Look(q Questions) {
+	for _, s := range q.Sources {
+		if _, done := f.Sources[s]; !done {
+			f.Sources[s] = source(s)
+		}
+	}
+	for _, p := range q.Places {
+		if _, done := f.Places[p]; !done {
+			f.Places[p] = place(p)
+		}
+	}
+	for _, p := range q.Files {
+		if _, done := f.Files[p]; !done {
+			c, err := readBelow(p, 1<<20)
+			f.Files[p] = FileFact{c, err}
+		}
+	}
+}
+
+func umask() uint32 {
+	m := unix.Umask(0)
+	unix.Umask(m)
+	return uint32(m)
+}
+
+// lastCap reads /proc/sys/kernel/cap_last_cap: the kernel may know more
+// capabilities than this binary.
+func lastCap() int {
+	var buf [16]byte
+	n, err := readSmall("/proc/sys/kernel/cap_last_cap", buf[:])
+	if err == nil {
+		if v, err := strconv.Atoi(strings.TrimSpace(string(buf[:n]))); err == nil && v < 64 {
+			return v
+		}
+	}
+	return unix.CAP_LAST_CAP
+}
+
+func readSmall(name string, buf []byte) (int, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	return unix.Read(fd, buf)
+}
+
+func kernel() (v [2]int, release string) {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return v, ""
+	}
+	release = unix.ByteSliceToString(u.Release[:])
+	rest := release
+	for i := range v {
+		n := 0
+		for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+			n++
+		}
+		v[i], _ = strconv.Atoi(rest[:n])
+		if n < len(rest) {
+			rest = rest[n+1:]
+		} else {
+			rest = ""
+		}
+	}
+	return v, release
+}
+
+// ErrUnreachable is a working directory that no path from the root leads to.
+var ErrUnreachable = errors.New("it is not reachable from the root directory")
+
+func cwd() (plan.HostPath, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Getcwd(buf[:])
+	if err != nil {
+		return "", err
+	}
+	p := string(buf[:n-1])
+	if !strings.HasPrefix(p, "/") {
+		return "", ErrUnreachable // getcwd(2): "(unreachable)"
+	}
+	return plan.HostPath(p), nil
+}
+
+// probeHomes resolves $HOME and the home of /etc/passwd.
+func (f *Facts) probeHomes() {
+	for _, h := range []string{f.Home, f.passwdHome()} {
+		if !strings.HasPrefix(h, "/") {
+			continue
+		}
+		s := source(h)
+		if s.Err != nil || s.Kind != Dir || s.Resolved == "/" {
+			continue
+		}
+		known := false
+		for _, k := range f.Homes {
+			known = known || k == s.Resolved
+		}
+		if !known {
+			f.Homes = append(f.Homes, s.Resolved)
+		}
+	}
+}
+
+// source resolves a path of the host as open(2) would, automounts included.
+func source(name string) SourceFact {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return SourceFact{Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return SourceFact{Err: err}
+	}
+	resolved, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return SourceFact{Err: err}
+	}
+	return SourceFact{Resolved: plan.HostPath(resolved), Kind: kindOf(&st), Rdev: uint64(st.Rdev)}
+}
+
+func kindOf(st *unix.Stat_t) Kind {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return Dir
+	case unix.S_IFREG:
+		return File
+	case unix.S_IFCHR:
+		return CharDev
+	}
+	return Other
+}
+
+// maxLinks is the kernel's limit on symbolic links in one lookup;
+// path_resolution(7).
+const maxLinks = 40
+
+// place walks a path below its base, component by component, as
+// RESOLVE_IN_ROOT does. What it finds is advice for Compile: the box resolves
+// again by openat2(2), on the tree it has by then.
+func place(p Place) PlaceFact {
+	base := strings.TrimSuffix(string(p.Base), "/")
+	rest := strings.Split(strings.Trim(path.Clean(p.Path), "/"), "/")
+	cur, links := "", 0
+	var f PlaceFact
+	f.Kind = Dir
+	for len(rest) > 0 {
+		c := rest[0]
+		rest = rest[1:]
+		switch c {
+		case "", ".":
+			continue
+		case "..":
+			cur = cur[:max(strings.LastIndexByte(cur, '/'), 0)]
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Fstatat(unix.AT_FDCWD, base+cur+"/"+c, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+			f.Resolved = plan.BoxPath(path.Join("/", cur, c, path.Join(rest...)))
+			f.Kind = None
+			if err != unix.ENOENT {
+				f.Err = err
+			}
+			return f
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			if links++; links > maxLinks {
+				f.Err, f.Kind = unix.ELOOP, None
+				return f
+			}
+			if len(rest) == 0 && links == 1 {
+				f.Symlink = true
+			}
+			to, err := os.Readlink(base + cur + "/" + c)
+			if err != nil {
+				f.Err, f.Kind = err, None
+				return f
+			}
+			if strings.HasPrefix(to, "/") {
+				cur = ""
+			}
+			rest = append(strings.Split(strings.Trim(to, "/"), "/"), rest...)
+			continue
+		}
+		cur += "/" + c
+		f.Kind, f.Rdev = kindOf(&st), uint64(st.Rdev)
+	}
+	f.Resolved = plan.BoxPath(cur)
+	if cur == "" {
+		f.Resolved = "/"
+		f.Kind = Dir
+	}
+	return f
+}
+
+// ErrNotRegular is a file whose content is wanted but that is no regular file.
+var ErrNotRegular = errors.New("it is not a regular file")
+
+// ErrTooLarge is a file beyond the limit.
+var ErrTooLarge = errors.New("it is too large")
+
+// readBelow reads a regular file below a base that may be hostile: no link
+// leads out of it, a fifo does not block, and no more than max bytes are taken
+// (CVE-2024-9676).
+func readBelow(p Place, max int) ([]byte, error) {
+	base := string(p.Base)
+	if base == "" {
+		base = "/"
+	}
+	root, err := unix.Open(base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, p.Path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, ErrNotRegular
+	}
+	if st.Size > int64(max) {
+		return nil, ErrTooLarge
+	}
+	var out []byte
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.Read(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return out, nil
+		}
+		if out = append(out, buf[:n]...); len(out) > max {
+			return nil, ErrTooLarge
+		}
+	}
+}
+
+func (f *Facts) passwdHome() string { return "" }

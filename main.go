@@ -1,0 +1,24 @@
+// The runtime would read the cgroup's CPU limit, and mountinfo to find it, at
+// every start, and again each second: nobox itself needs one thread.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+// Command nobox runs a command in a box: its own namespaces, root, ids and
+// network, for an ordinary user, with no daemon and nothing setuid of its own.
+package main
+
+import (
+	"os"
+
+	"nobox/cli"
+)
+
+// The kernel kills the box when the thread that made it ends (prctl(2),
+// PR_SET_PDEATHSIG): all is done on the main thread, which lives as long as
+// the process. The runtime keeps the main goroutine on it while init functions
+// run; runtime.LockOSThread would do the same for main, and start one more
+// thread for it.
+func init() { os.Exit(cli.Main(os.Args[1:])) }
+
+func main() {}

@@ -1,0 +1,278 @@
+package mounts
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/plan"
+)
+
+// masked are the paths below /proc and /sys that the OCI runtimes mask by
+// default: they tell of the host, or reach it. opencontainers/runtime-spec,
+// "Masked Paths"; moby's oci/defaults.go.
+var masked = [...]string{
+	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+	"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+	"/proc/timer_stats",
+	"/sys/devices/virtual/powercap", "/sys/firmware",
+}
+
+// readonly are those the OCI runtimes make read-only.
+var readonly = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+
+// device is a node of the host that the box's /dev shows.
+type device struct {
+	name string
+	rdev uint64
+}
+
+// devices with the numbers they must have; Documentation/admin-guide/devices.txt.
+func devices() []device {
+	return []device{
+		{"null", unix.Mkdev(1, 3)}, {"zero", unix.Mkdev(1, 5)}, {"full", unix.Mkdev(1, 7)},
+		{"random", unix.Mkdev(1, 8)}, {"urandom", unix.Mkdev(1, 9)}, {"tty", unix.Mkdev(5, 0)},
+	}
+}
+
+// systemPlaces are the places of the host that proc, sys and dev ask about.
+var systemPlaces = append(append(masked[:], readonly[:]...),
+	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
+
+var procAttr = plan.Attr{NoSuid: true, NoDev: true, NoExec: true}
+
+func (m *builder) onHost(p string) host.PlaceFact { return m.f.Places[host.Place{Path: p}] }
+
+// proc mounts the procfs of the new pid namespace. Symbolic links are refused
+// on the way: a root could send it elsewhere (CVE-2019-19921).
+func (m *builder) proc(e entry) error {
+	if err := m.systemPoint(e); err != nil {
+		return err
+	}
+	tree := m.NewSlot()
+	m.Inside("", e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
+	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/proc", NoSymlinks: true, What: "mount proc"})
+	m.grounds = append(m.grounds, ground{at: "/proc", source: "/proc", why: "/proc"})
+	for _, p := range readonly {
+		if m.onHost(p).Kind == host.None {
+			continue
+		}
+		t := m.NewSlot()
+		attr := procAttr
+		attr.ReadOnly = true
+		m.Inside("", "read-only, as OCI runtimes have it", plan.CopyTree{Of: tree, Path: p[len("/proc/"):], Attr: &attr, Into: t})
+		m.Inside("", "", plan.AttachIn{Tree: t, In: tree, Name: p[len("/proc/"):]})
+	}
+	return m.hide(tree, "/proc")
+}
+
+// hide masks the OCI list below a tree that nobox mounted itself.
+func (m *builder) hide(tree plan.Slot, at string) error {
+	for _, p := range masked {
+		name, ok := below(at, p)
+		if !ok {
+			continue
+		}
+		switch m.onHost(p).Kind {
+		case host.None:
+		case host.Dir:
+			m.Inside("", "masked, as OCI runtimes have it", plan.AttachIn{Tree: m.emptyDir(), In: tree, Name: name[1:]})
+		default:
+			t := m.NewSlot()
+			m.Inside("", "masked, as OCI runtimes have it", plan.CopyTree{Of: m.null, Attr: &plan.Attr{ReadOnly: true, NoSuid: true, NoExec: true}, Into: t})
+			m.Inside("", "", plan.AttachIn{Tree: t, In: tree, Name: name[1:]})
+		}
+	}
+	return nil
+}
+
+// emptyDir is an empty read-only directory, one file system for all of them.
+func (m *builder) emptyDir() plan.Slot {
+	if m.mask == 0 {
+		m.mask = m.newTmpfs("", "an empty directory for masks", 0, 0o555, plan.Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true})
+		return m.mask
+	}
+	t := m.NewSlot()
+	m.Inside("", "", plan.CopyTree{Of: m.mask, Into: t})
+	return t
+}
+
+func (m *builder) systemPoint(e entry) error {
+	have := m.at(e.at)
+	if !m.made[e.at] && have.Kind != host.Dir {
+		return &Error{What: "mount " + e.at, Flag: m.v.From, Cause: fmt.Errorf("there is no directory %s in the root", e.at)}
+	}
+	return nil
+}
+
+// sys mounts a sysfs of the new network namespace, or where the namespace is
+// the host's, or the kernel refuses, the host's.
+func (m *builder) sys(e entry) error {
+	if err := m.systemPoint(e); err != nil {
+		return err
+	}
+	attr := procAttr
+	attr.ReadOnly = true
+	tree := m.NewSlot()
+	if !m.v.HostNet && m.f.Has(plan.FactSysfs) {
+		m.Inside("", e.Why, plan.NewFS{Type: "sysfs", Attr: attr, Into: tree}).Needs = plan.FactSysfs
+	} else {
+		m.Inside("", "the host's, read-only", plan.OpenTree{Source: "/sys", Recursive: true, Attr: attr, Into: tree})
+	}
+	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/sys", NoSymlinks: true, What: "mount sysfs"})
+	m.grounds = append(m.grounds, ground{at: "/sys", source: "/sys", why: "/sys"})
+	return m.hide(tree, "/sys")
+}
+
+// dev makes a /dev of the few devices a program needs. It is a new file
+// system: what the root's own /dev holds plays no part (CVE-2025-31133).
+func (m *builder) dev(e entry) error {
+	if err := m.systemPoint(e); err != nil {
+		return err
+	}
+	dev := m.newTmpfs("", e.Why, 0, 0o755, plan.Attr{NoSuid: true, NoExec: true})
+	m.Inside("", "", plan.Attach{Tree: dev, Root: m.root, At: "/dev", NoSymlinks: true, What: "mount /dev"})
+	m.grounds = append(m.grounds, ground{at: "/dev", tree: dev})
+	for _, d := range devices() {
+		have := m.onHost("/dev/" + d.name)
+		if have.Kind != host.CharDev || have.Rdev != d.rdev {
+			return &Error{What: "give the box /dev/" + d.name, Cause: errors.New("the host's is missing or another device")}
+		}
+		t := m.NewSlot()
+		m.Inside("", "", plan.File{In: dev, Path: d.name, Mode: 0o666})
+		m.Inside("", "", plan.OpenTree{Source: plan.HostPath(have.Resolved), Attr: plan.Attr{NoSuid: true, NoExec: true}, Into: t})
+		m.Inside("", "", plan.AttachIn{Tree: t, In: dev, Name: d.name})
+		if d.name == "null" {
+			m.null = t
+		}
+	}
+	m.devpts = m.NewSlot()
+	opts := []plan.Option{{Key: "newinstance"}, {Key: "ptmxmode", Value: "0666"}, {Key: "mode", Value: "0620"}}
+	if m.v.TTYGid != nil {
+		opts = append(opts, plan.Option{Key: "gid", Value: fmt.Sprint(*m.v.TTYGid)})
+	}
+	m.Inside("", "", plan.Mkdir{In: dev, Path: "pts", Mode: 0o755})
+	m.Inside("", "terminals of the box's own", plan.NewFS{Type: "devpts", Options: opts, Attr: plan.Attr{NoSuid: true, NoExec: true}, Into: m.devpts})
+	m.Inside("", "", plan.AttachIn{Tree: m.devpts, In: dev, Name: "pts"})
+	for _, l := range [][2]string{
+		{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
+		{"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	} {
+		m.Inside("", "", plan.Symlink{In: dev, Name: l[0], Target: l[1]})
+	}
+	shm := m.newTmpfs("", "POSIX shared memory", 0, 0o1777, plan.Attr{NoSuid: true, NoDev: true})
+	m.Inside("", "", plan.Mkdir{In: dev, Path: "shm", Mode: 0o755})
+	m.Inside("", "", plan.AttachIn{Tree: shm, In: dev, Name: "shm"})
+	m.grounds = append(m.grounds, ground{at: "/dev/shm", tree: shm})
+	if m.f.Has(plan.FactMqueue) {
+		mq := m.NewSlot()
+		m.Inside("", "", plan.Mkdir{In: dev, Path: "mqueue", Mode: 0o755})
+		m.Inside("", "POSIX message queues", plan.NewFS{Type: "mqueue", Attr: procAttr, Into: mq}).Needs = plan.FactMqueue
+		m.Inside("", "", plan.AttachIn{Tree: mq, In: dev, Name: "mqueue"})
+	}
+	if m.v.Terminal {
+		m.Inside("", "", plan.File{In: dev, Path: "console", Mode: 0o600})
+	}
+	m.terminalSlots(dev)
+	return nil
+}
+
+// terminalSlots opens the pty right away, while /dev is at hand: the first of
+// a new devpts instance is number 0.
+func (m *builder) terminalSlots(dev plan.Slot) {
+	if !m.v.Terminal {
+		return
+	}
+	m.Master, m.Peer = m.NewSlot(), m.NewSlot()
+	m.Inside("-t", "job control, and no way into the caller's terminal", plan.OpenPTY{
+		Devpts: m.devpts, Master: m.Master, Peer: m.Peer, Size: m.f.Streams.Size, Termios: m.f.Streams.Termios})
+	if m.v.Owner != [2]uint32{} {
+		gid := m.v.Owner[1]
+		if m.v.TTYGid != nil {
+			gid = *m.v.TTYGid
+		}
+		m.Inside("-u", "", plan.Chown{In: m.devpts, Path: "0", UID: m.v.Owner[0], GID: gid})
+	}
+	t := m.NewSlot()
+	m.Inside("-t", "", plan.CopyTree{Of: m.devpts, Path: "0", Into: t})
+	m.Inside("-t", "", plan.AttachIn{Tree: t, In: dev, Name: "console"})
+}
+
+func (m *builder) terminal() PTY { return PTY{m.Master, m.Peer} }
+
+// maskPlace puts something empty and read-only over what is there.
+func (m *builder) maskPlace(e entry) error {
+	have := m.standing(e.at)
+	switch have.Kind {
+	case host.None:
+		return nil
+	case host.Dir:
+		t := m.newTmpfs(e.From, e.Why, 0, 0o555, plan.Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true})
+		m.Inside(e.From, "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(e.at), What: "mask"})
+		m.grounds = append(m.grounds, ground{at: e.at, tree: t})
+	default:
+		t := m.NewSlot()
+		m.Inside(e.From, e.Why, plan.CopyTree{Of: m.null, Attr: &plan.Attr{ReadOnly: true, NoSuid: true, NoExec: true}, Into: t})
+		m.Inside(e.From, "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(e.at), What: "mask"})
+	}
+	return nil
+}
+
+// etcFiles are the files of /etc that are the box's own.
+var etcFiles = [...]struct{ path, name string }{
+	{"/etc/hosts", "hosts"}, {"/etc/resolv.conf", "resolv.conf"}, {"/etc/hostname", "hostname"},
+}
+
+// etc gives the box its own hosts, resolv.conf and hostname without writing to
+// the host's: the files lie in /run/nobox and are mounted over those that are
+// there; a link into one of nobox's own file systems is filled at its end.
+func (m *builder) etc() error {
+	content := [...]string{m.v.Etc.Hosts, m.v.Etc.ResolvConf, m.v.Etc.Hostname}
+	dir := false
+	for i, f := range etcFiles {
+		pf := m.at(f.path)
+		at := string(pf.Resolved)
+		if at == "" || pf.Err != nil {
+			continue
+		}
+		if m.flagged(f.path, at) {
+			continue
+		}
+		g := m.under(at)
+		if g.source == "" {
+			if rel, ok := below(g.at, at); ok && !m.made[at] {
+				m.parents(g, rel)
+				m.Inside("", "the box's own", plan.File{In: g.tree, Path: rel[1:], Mode: 0o644, Content: content[i]})
+				m.made[at] = true
+			}
+			continue
+		}
+		if m.standing(at).Kind != host.File || m.run == 0 {
+			continue // nothing is made on the host
+		}
+		if !dir {
+			dir = true
+			m.Inside("", "nobox's own files", plan.Mkdir{In: m.run, Path: "nobox", Mode: 0o755})
+		}
+		t := m.NewSlot()
+		m.Inside("", "the box's own", plan.File{In: m.run, Path: "nobox/" + f.name, Mode: 0o644, Content: content[i]})
+		m.Inside("", "", plan.CopyTree{Of: m.run, Path: "nobox/" + f.name, Into: t})
+		m.Inside("", "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), What: "mount the box's own file"})
+	}
+	return nil
+}
+
+// flagged says whether a flag put something at a place, by either name.
+func (m *builder) flagged(names ...string) bool {
+	for _, e := range m.v.Entries {
+		for _, n := range names {
+			if e.From != "" && (string(e.At) == n || path.Clean(string(m.at(string(e.At)).Resolved)) == n) {
+				return true
+			}
+		}
+	}
+	return false
+}

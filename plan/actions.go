@@ -1,0 +1,652 @@
+package plan
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Action is one of the closed set below. String says what is done, for
+// --explain; Cannot says it as the object of "cannot", for errors.
+type Action interface {
+	fmt.Stringer
+	Cannot() string
+}
+
+// IDMap maps Count ids from Box inside to Host outside; user_namespaces(7).
+type IDMap struct {
+	Box   uint32 `json:"box"`
+	Host  uint32 `json:"host"`
+	Count uint32 `json:"count"`
+}
+
+func (m IDMap) String() string {
+	if m.Count == 1 {
+		return fmt.Sprintf("%d→%d", m.Box, m.Host)
+	}
+	return fmt.Sprintf("%d–%d→%d–%d", m.Box, m.Box+m.Count-1, m.Host, m.Host+m.Count-1)
+}
+
+func idmaps(ms []IDMap) string {
+	var s []string
+	for _, m := range ms {
+		s = append(s, m.String())
+	}
+	return strings.Join(s, " ")
+}
+
+// Attr are the attributes of a mount; mount_setattr(2).
+type Attr struct {
+	ReadOnly bool `json:"readOnly,omitempty"`
+	NoSuid   bool `json:"nosuid,omitempty"`
+	NoDev    bool `json:"nodev,omitempty"`
+	NoExec   bool `json:"noexec,omitempty"`
+}
+
+func (a Attr) String() string {
+	s := "read-write"
+	if a.ReadOnly {
+		s = "read-only"
+	}
+	for _, f := range []struct {
+		on   bool
+		name string
+	}{{a.NoSuid, "nosuid"}, {a.NoDev, "nodev"}, {a.NoExec, "noexec"}} {
+		if f.on {
+			s += ", " + f.name
+		}
+	}
+	return s
+}
+
+// Option is one parameter of a new file system; fsconfig(2). A Value of ""
+// is a flag.
+type Option struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+}
+
+// Event is what one side waits for and the other says, one byte on the
+// control socket.
+type Event byte
+
+const (
+	EventMapped Event = 'm' // the id maps are written
+	EventGo     Event = 'g' // the host side has nothing left to do before the command
+)
+
+func (e Event) String() string {
+	if e == EventMapped {
+		return "the ids are mapped"
+	}
+	return "the host side is ready"
+}
+
+// ---- host side
+
+// Clone makes the process that becomes the inside, in new namespaces;
+// clone(2), namespaces(7). Flags are CLONE_NEW*.
+type Clone struct {
+	Flags uint64 `json:"flags"`
+}
+
+var namespaces = []struct {
+	flag uint64
+	name string
+}{
+	{unix.CLONE_NEWUSER, "user"}, {unix.CLONE_NEWNS, "mount"}, {unix.CLONE_NEWPID, "pid"},
+	{unix.CLONE_NEWNET, "network"}, {unix.CLONE_NEWUTS, "uts"}, {unix.CLONE_NEWIPC, "ipc"},
+	{unix.CLONE_NEWCGROUP, "cgroup"},
+}
+
+func (a Clone) String() string {
+	var s []string
+	for _, n := range namespaces {
+		if a.Flags&n.flag != 0 {
+			s = append(s, n.name)
+		}
+	}
+	return "start a process in new namespaces: " + strings.Join(s, ", ")
+}
+func (a Clone) Cannot() string { return "create the namespaces" }
+
+// MapIDs writes the id maps of the new user namespace. With NewUIDMap and
+// NewGIDMap set they do it, side by side, and the result is read back and
+// compared; without, the maps are written directly, which takes a caller with
+// CAP_SETUID and CAP_SETGID over the host's user namespace.
+type MapIDs struct {
+	UID       []IDMap  `json:"uid"`
+	GID       []IDMap  `json:"gid"`
+	NewUIDMap HostPath `json:"newuidmap,omitempty"`
+	NewGIDMap HostPath `json:"newgidmap,omitempty"`
+}
+
+func (a MapIDs) String() string {
+	s := fmt.Sprintf("map uids %s and gids %s", idmaps(a.UID), idmaps(a.GID))
+	if a.NewUIDMap != "" {
+		s += fmt.Sprintf(" by %s and %s", a.NewUIDMap, a.NewGIDMap)
+	}
+	return s
+}
+func (a MapIDs) Cannot() string { return "map the ids" }
+
+// Watch starts a second process of nobox's, outside, that kills the box and
+// gives the terminal its modes back should nobox die.
+type Watch struct{}
+
+func (Watch) String() string {
+	return "start a watcher that ends the box, and restores the terminal, should nobox be killed"
+}
+func (Watch) Cannot() string { return "start the watcher" }
+
+// Release says an event to the inside.
+type Release struct{ Event Event }
+
+func (a Release) String() string { return "tell the inside: " + a.Event.String() }
+func (a Release) Cannot() string { return "release the inside" }
+
+// TakePTY receives the master side of the box's pty.
+type TakePTY struct{}
+
+func (TakePTY) String() string { return "receive the master side of the box's terminal" }
+func (TakePTY) Cannot() string { return "receive the box's terminal" }
+
+// ---- inside: process
+
+// DieWithParent has the kernel kill this process when nobox dies
+// (PR_SET_PDEATHSIG), then makes sure that nobox was alive after that.
+type DieWithParent struct{}
+
+func (DieWithParent) String() string { return "die when nobox dies" }
+func (DieWithParent) Cannot() string { return "tie the box to nobox" }
+
+// Await waits for an event from the host side; nobox's death ends the wait,
+// and the box.
+type Await struct{ Event Event }
+
+func (a Await) String() string { return "wait until " + a.Event.String() }
+func (a Await) Cannot() string { return "go on: nobox ended" }
+
+// MapSelf writes a map of one id from the inside, which needs no helper but
+// for which the kernel wants setgroups(2) denied first; user_namespaces(7).
+type MapSelf struct {
+	UID IDMap `json:"uid"`
+	GID IDMap `json:"gid"`
+}
+
+func (a MapSelf) String() string {
+	return fmt.Sprintf("map uid %s and gid %s, nothing else; setgroups is denied", a.UID, a.GID)
+}
+func (a MapSelf) Cannot() string { return "map the ids" }
+
+// SetIDs changes to the uid and gid, real, effective and saved, and where
+// Groups is not nil to those supplementary groups.
+type SetIDs struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups"`
+}
+
+func (a SetIDs) String() string {
+	s := fmt.Sprintf("become uid %d, gid %d", a.UID, a.GID)
+	if a.Groups != nil {
+		var g []string
+		for _, id := range a.Groups {
+			g = append(g, strconv.FormatUint(uint64(id), 10))
+		}
+		if len(g) == 0 {
+			g = []string{"none"}
+		}
+		s += ", supplementary groups: " + strings.Join(g, " ")
+	}
+	return s
+}
+func (a SetIDs) Cannot() string { return fmt.Sprintf("become uid %d, gid %d", a.UID, a.GID) }
+
+// Hostname sets the host name of the new uts namespace.
+type Hostname struct{ Name string }
+
+func (a Hostname) String() string { return "set the host name to " + quote(a.Name) }
+func (a Hostname) Cannot() string { return "set the host name" }
+
+// LoopbackUp brings the interface lo up; netdevice(7).
+type LoopbackUp struct{}
+
+func (LoopbackUp) String() string { return "bring lo up" }
+func (LoopbackUp) Cannot() string { return "bring lo up" }
+
+// ---- inside: file system
+
+// PrivateMounts cuts the propagation of mounts in both directions;
+// mount_namespaces(7).
+type PrivateMounts struct{}
+
+func (PrivateMounts) String() string { return "cut mount propagation to and from the host" }
+func (PrivateMounts) Cannot() string { return "cut mount propagation" }
+
+// OpenTree makes a detached copy of a tree of the host; open_tree(2). The
+// source is opened without following any symbolic link. Automounts below are
+// copied, not triggered.
+type OpenTree struct {
+	Source    HostPath `json:"source"`
+	Recursive bool     `json:"recursive"`
+	Attr      Attr     `json:"attr"`
+	Into      Slot     `json:"into"`
+}
+
+func (a OpenTree) String() string {
+	src := "the working directory"
+	if a.Source != WorkingDirectory {
+		src = quote(string(a.Source))
+	}
+	if a.Recursive {
+		src += " and what is mounted below"
+	}
+	return fmt.Sprintf("take %s of the host, %s, as tree #%d", src, a.Attr, a.Into)
+}
+func (a OpenTree) Cannot() string {
+	if a.Source == WorkingDirectory {
+		return "share the working directory"
+	}
+	return "open " + quote(string(a.Source))
+}
+
+// CopyTree makes a detached copy of a part of a tree that is already attached
+// in the box. Path is relative to it, "" for all of it, and has one component.
+type CopyTree struct {
+	Of   Slot   `json:"of"`
+	Path string `json:"path,omitempty"`
+	Attr *Attr  `json:"attr,omitempty"`
+	Into Slot   `json:"into"`
+}
+
+func (a CopyTree) String() string {
+	s := fmt.Sprintf("take a copy of tree #%d", a.Of)
+	if a.Path != "" {
+		s = fmt.Sprintf("take %s of tree #%d", quote(a.Path), a.Of)
+	}
+	if a.Attr != nil {
+		s += ", " + a.Attr.String() + ","
+	}
+	return fmt.Sprintf("%s as tree #%d", s, a.Into)
+}
+func (a CopyTree) Cannot() string { return "copy a tree" }
+
+// CopyBoxTree makes a detached copy, with what is mounted below, of a path of
+// the box itself.
+type CopyBoxTree struct {
+	Root Slot    `json:"root"`
+	Path BoxPath `json:"path"`
+	Attr Attr    `json:"attr"`
+	Into Slot    `json:"into"`
+}
+
+func (a CopyBoxTree) String() string {
+	return fmt.Sprintf("take %s of the box, %s, as tree #%d", quote(string(a.Path)), a.Attr, a.Into)
+}
+func (a CopyBoxTree) Cannot() string { return "open " + quote(string(a.Path)) + " of the box" }
+
+// NewFS makes a new file system, mounted nowhere yet; fsopen(2), fsmount(2).
+type NewFS struct {
+	Type    string   `json:"type"`
+	Options []Option `json:"options,omitempty"`
+	Attr    Attr     `json:"attr"`
+	Into    Slot     `json:"into"`
+}
+
+func (a NewFS) String() string {
+	s := "make a new " + a.Type
+	for i, o := range a.Options {
+		sep := ", "
+		if i == 0 {
+			sep = " with "
+		}
+		s += sep + o.Key
+		if o.Value != "" {
+			s += "=" + o.Value
+		}
+	}
+	return fmt.Sprintf("%s, %s, as tree #%d", s, a.Attr, a.Into)
+}
+func (a NewFS) Cannot() string { return "make a new " + a.Type }
+
+// EnterTree makes a tree's root the working directory, so that a file system
+// that takes paths as options can name it ".".
+type EnterTree struct{ Tree Slot }
+
+func (a EnterTree) String() string { return fmt.Sprintf("stand in tree #%d", a.Tree) }
+func (a EnterTree) Cannot() string { return "enter a tree" }
+
+// Detach unmounts an attached tree again, and leaves it if it was entered;
+// what a file system made of it in between is not touched.
+type Detach struct{ Tree Slot }
+
+func (a Detach) String() string { return fmt.Sprintf("detach tree #%d again", a.Tree) }
+func (a Detach) Cannot() string { return "detach a tree" }
+
+// AttachRoot mounts a tree over the old root, which makes it the root that
+// paths of the box are resolved below from here on.
+type AttachRoot struct{ Tree Slot }
+
+func (a AttachRoot) String() string { return fmt.Sprintf("make tree #%d the box's root", a.Tree) }
+func (a AttachRoot) Cannot() string { return "mount the box's root" }
+
+// Attach mounts a tree at a place of the box; move_mount(2). The place is
+// resolved below the box's root; with NoSymlinks no component may be one.
+type Attach struct {
+	Tree       Slot    `json:"tree"`
+	Root       Slot    `json:"root"`
+	At         BoxPath `json:"at"`
+	NoSymlinks bool    `json:"noSymlinks,omitempty"`
+	// What names the tree in an error, "" for "a tree".
+	What string `json:"what,omitempty"`
+}
+
+func (a Attach) String() string {
+	return fmt.Sprintf("mount tree #%d at %s", a.Tree, quote(string(a.At)))
+}
+func (a Attach) Cannot() string {
+	what := a.What
+	if what == "" {
+		what = "mount"
+	}
+	return what + " at " + quote(string(a.At))
+}
+
+// AttachIn mounts a tree at a name directly in a file system that nobox made
+// and nothing else can have changed.
+type AttachIn struct {
+	Tree Slot   `json:"tree"`
+	In   Slot   `json:"in"`
+	Name string `json:"name"`
+}
+
+func (a AttachIn) String() string {
+	return fmt.Sprintf("mount tree #%d at %s of tree #%d", a.Tree, quote(a.Name), a.In)
+}
+func (a AttachIn) Cannot() string { return "mount at " + quote(a.Name) }
+
+// SetAttr changes the attributes of a mounted tree; mount_setattr(2).
+type SetAttr struct {
+	Tree      Slot `json:"tree"`
+	Recursive bool `json:"recursive,omitempty"`
+	Attr      Attr `json:"attr"`
+}
+
+func (a SetAttr) String() string {
+	s := fmt.Sprintf("make tree #%d %s", a.Tree, a.Attr)
+	if a.Recursive {
+		s += ", below too"
+	}
+	return s
+}
+func (a SetAttr) Cannot() string { return "change a mount" }
+
+// Mkdir makes a directory below a tree. With MayExist one that is there is
+// kept.
+type Mkdir struct {
+	In       Slot   `json:"in"`
+	Path     string `json:"path"`
+	Mode     uint32 `json:"mode"`
+	MayExist bool   `json:"mayExist,omitempty"`
+}
+
+func (a Mkdir) String() string {
+	return fmt.Sprintf("make directory %s in tree #%d, mode %04o", quote(a.Path), a.In, a.Mode)
+}
+func (a Mkdir) Cannot() string { return "make directory /" + a.Path }
+
+// File makes a file below a tree.
+type File struct {
+	In      Slot   `json:"in"`
+	Path    string `json:"path"`
+	Mode    uint32 `json:"mode"`
+	Content string `json:"content"`
+}
+
+func (a File) String() string {
+	s := fmt.Sprintf("write %s in tree #%d, mode %04o", quote(a.Path), a.In, a.Mode)
+	if a.Content == "" {
+		return s + ", empty"
+	}
+	return s + ": " + quote(a.Content)
+}
+func (a File) Cannot() string { return "write /" + a.Path }
+
+// Symlink makes a symbolic link at a name directly in a tree.
+type Symlink struct {
+	In     Slot   `json:"in"`
+	Name   string `json:"name"`
+	Target string `json:"target"`
+}
+
+func (a Symlink) String() string {
+	return fmt.Sprintf("link %s → %s in tree #%d", quote(a.Name), quote(a.Target), a.In)
+}
+func (a Symlink) Cannot() string { return "make the link " + quote(a.Name) }
+
+// Chown gives a path directly in a tree to the ids.
+type Chown struct {
+	In   Slot   `json:"in"`
+	Path string `json:"path"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+}
+
+func (a Chown) String() string {
+	return fmt.Sprintf("give %s in tree #%d to %d:%d", quote(a.Path), a.In, a.UID, a.GID)
+}
+func (a Chown) Cannot() string { return "give away " + quote(a.Path) }
+
+// Pivot makes the root the process's root directory and detaches the old one;
+// pivot_root(2).
+type Pivot struct{ Root Slot }
+
+func (Pivot) String() string { return "enter the new root by pivot_root and detach the old one" }
+func (Pivot) Cannot() string { return "pivot_root" }
+
+// ---- inside: terminal
+
+// OpenPTY opens a new pty in a devpts instance, gives it the caller's size
+// and modes, and the ids their side of it.
+type OpenPTY struct {
+	Devpts  Slot         `json:"devpts"`
+	Master  Slot         `json:"master"`
+	Peer    Slot         `json:"peer"`
+	Size    unix.Winsize `json:"size"`
+	Termios unix.Termios `json:"-"`
+}
+
+func (a OpenPTY) String() string {
+	return fmt.Sprintf("open a terminal of the box's own, %d×%d, master #%d, peer #%d", a.Size.Col, a.Size.Row, a.Master, a.Peer)
+}
+func (a OpenPTY) Cannot() string { return "open a terminal in the box" }
+
+// SendPTY hands the master side out and forgets it.
+type SendPTY struct{ Master Slot }
+
+func (a SendPTY) String() string {
+	return fmt.Sprintf("hand the terminal's master side #%d to nobox", a.Master)
+}
+func (a SendPTY) Cannot() string { return "hand out the terminal" }
+
+// NewSession starts a new session, which has no controlling terminal; setsid(2).
+type NewSession struct{}
+
+func (NewSession) String() string { return "start a new session" }
+func (NewSession) Cannot() string { return "start a new session" }
+
+// TakeTTY makes the pty the session's controlling terminal and puts it in the
+// place of those of the three standard streams that are the caller's terminal.
+type TakeTTY struct {
+	Peer    Slot    `json:"peer"`
+	Streams [3]bool `json:"streams"`
+}
+
+func (a TakeTTY) String() string {
+	var s []string
+	for i, n := range []string{"stdin", "stdout", "stderr"} {
+		if a.Streams[i] {
+			s = append(s, n)
+		}
+	}
+	return fmt.Sprintf("make #%d the controlling terminal, and %s", a.Peer, strings.Join(s, ", "))
+}
+func (a TakeTTY) Cannot() string { return "take the box's terminal" }
+
+// Foreground makes the command a process group of its own, and on a terminal
+// the foreground one, so that job control works.
+type Foreground struct{ Terminal bool }
+
+func (a Foreground) String() string {
+	if a.Terminal {
+		return "give the command a process group, in the terminal's foreground"
+	}
+	return "give the command a process group"
+}
+func (a Foreground) Cannot() string { return "make a process group" }
+
+// ---- inside: privileges
+
+// DropBounding removes every capability but Keep from the bounding set, up to
+// Last, and clears the ambient set; capabilities(7).
+type DropBounding struct {
+	Keep uint64 `json:"keep"`
+	Last int    `json:"last"`
+}
+
+func (a DropBounding) String() string {
+	return "drop capabilities for good, all but: " + CapNames(a.Keep)
+}
+func (a DropBounding) Cannot() string { return "drop capabilities" }
+
+// SetCaps sets the permitted and effective sets to Keep and empties the
+// inheritable one.
+type SetCaps struct{ Keep uint64 }
+
+func (a SetCaps) String() string {
+	return "hold only these capabilities, none inheritable: " + CapNames(a.Keep)
+}
+func (a SetCaps) Cannot() string { return "drop capabilities" }
+
+// NoNewPrivs forbids gaining privileges by execve(2); PR_SET_NO_NEW_PRIVS.
+type NoNewPrivs struct{}
+
+func (NoNewPrivs) String() string { return "set no_new_privs" }
+func (NoNewPrivs) Cannot() string { return "set no_new_privs" }
+
+// NotDumpable closes the exe, mem, environ and fd entries of /proc to the
+// box; PR_SET_DUMPABLE.
+type NotDumpable struct{}
+
+func (NotDumpable) String() string { return "close nobox's own process to the box (not dumpable)" }
+func (NotDumpable) Cannot() string { return "become non-dumpable" }
+
+// ---- inside: the command
+
+// Chdir changes the working directory. Magic links are refused: they lead out
+// of the box (CVE-2024-21626).
+type Chdir struct{ Path BoxPath }
+
+func (a Chdir) String() string { return "change to " + quote(string(a.Path)) }
+func (a Chdir) Cannot() string { return "change to " + quote(string(a.Path)) }
+
+// SetUmask sets the file mode creation mask.
+type SetUmask struct{ Mask uint32 }
+
+func (a SetUmask) String() string { return fmt.Sprintf("set the umask to %04o", a.Mask) }
+func (a SetUmask) Cannot() string { return "set the umask" }
+
+// Rlimit sets a resource limit; getrlimit(2). Unlimited is ^0.
+type Rlimit struct {
+	Name     string `json:"name"`
+	Resource int    `json:"resource"`
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
+}
+
+func (a Rlimit) String() string {
+	lim := func(v uint64) string {
+		if v == ^uint64(0) {
+			return "unlimited"
+		}
+		return strconv.FormatUint(v, 10)
+	}
+	return fmt.Sprintf("limit %s to %s, at most %s", a.Name, lim(a.Soft), lim(a.Hard))
+}
+func (a Rlimit) Cannot() string { return "set the limit " + a.Name }
+
+// RestoreSignals gives the command the dispositions and the mask that the
+// caller had; bit n-1 is signal n.
+type RestoreSignals struct {
+	Ignored uint64 `json:"ignored"`
+	Mask    uint64 `json:"mask"`
+}
+
+func (a RestoreSignals) String() string {
+	s := "restore the caller's signals"
+	if a.Ignored != 0 {
+		s += fmt.Sprintf(", ignored: %#x", a.Ignored)
+	}
+	if a.Mask != 0 {
+		s += fmt.Sprintf(", blocked: %#x", a.Mask)
+	}
+	return s
+}
+func (a RestoreSignals) Cannot() string { return "restore the signals" }
+
+// CloseFiles closes every descriptor above the standard streams at the
+// execve; close_range(2).
+type CloseFiles struct{}
+
+func (CloseFiles) String() string { return "close every descriptor above 2" }
+func (CloseFiles) Cannot() string { return "close descriptors" }
+
+// Exec runs the command. Files are tried in order, as execvp(3) would.
+type Exec struct {
+	Files []BoxPath `json:"files"`
+	Args  []string  `json:"args"`
+	Env   []string  `json:"env"`
+}
+
+func (a Exec) String() string {
+	q := make([]string, len(a.Args))
+	for i, s := range a.Args {
+		q[i] = quote(s)
+	}
+	keys := make([]string, len(a.Env))
+	for i, kv := range a.Env {
+		keys[i], _, _ = strings.Cut(kv, "=")
+		keys[i] = quote(keys[i])
+	}
+	s := "run " + strings.Join(q, " ")
+	if len(a.Files) > 1 {
+		s += fmt.Sprintf(" (looked for in %d directories of PATH)", len(a.Files))
+	}
+	if len(keys) > 0 {
+		s += ", environment: " + strings.Join(keys, " ")
+	} else {
+		s += ", environment: empty"
+	}
+	return s
+}
+func (a Exec) Cannot() string { return "run " + quote(a.Args[0]) }
+
+// quote returns s as it is if it is plain, else in Go's quotes, so that names
+// from elsewhere can neither blur a line nor reach the terminal as escapes.
+func quote(s string) string {
+	if s == "" {
+		return `""`
+	}
+	for _, r := range s {
+		if r <= ' ' || r == '"' || r == '\'' || r == '\\' || r == 0x7f || r > 0x7e {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}
+
+// Quote is how nobox prints a name it did not make up itself.
+func Quote(s string) string { return quote(s) }

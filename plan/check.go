@@ -1,0 +1,1134 @@
+package plan
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A CheckError is a plan that must not be played. Whoever made the plan is
+// wrong, not whoever runs it: it is a bug of nobox's.
+type CheckError struct {
+	Invariant string // the name of the check
+	Index     int    // of the step that breaks it, -1 if a step is missing
+	Step      Step
+	What      string
+}
+
+func (e *CheckError) Error() string {
+	s := "plan: " + e.What
+	if e.Index < 0 {
+		return s
+	}
+	s += ": step " + strconv.Itoa(e.Index+1)
+	if e.Step.Do != nil {
+		s += ", " + printable(e.Step.Do.String())
+	}
+	return s
+}
+
+// Check says whether the plan keeps what every plan promises; the error is a
+// *CheckError. It runs at every start, and it takes nothing from what made the
+// plan: not the reasons, not the options, only the steps.
+func (p *Plan) Check() error {
+	s := surveyOf(p)
+	for i := range checks {
+		if e := checks[i].broken(s); e != nil {
+			e.Invariant = checks[i].name
+			return e
+		}
+	}
+	return nil
+}
+
+// checks are the invariants. Each has a file of the same name in testdata/bad.
+var checks = [...]struct {
+	name   string
+	broken func(*survey) *CheckError
+}{
+	{"known-actions", unknownAction},
+	{"sides", wrongSide},
+	{"namespaces", badNamespaces},
+	{"id-map", badIDMap},
+	{"ids-before-mounts", mountsBeforeIDs},
+	{"propagation", propagates},
+	{"root", badRoot},
+	{"slots", badSlot},
+	{"trees", badTree},
+	{"paths", badPath},
+	{"nul", nulByte},
+	{"writable", writableUnasked},
+	{"nosuid-nodev", suidOrDevices},
+	{"capabilities", badCapabilities},
+	{"no-new-privs", newPrivs},
+	{"dumpable", dumpable},
+	{"die-with-parent", outlivesNobox},
+	{"descriptors", leaksDescriptors},
+	{"signals", badSignals},
+	{"session", badSession},
+	{"terminal", badTerminal},
+	{"init", badInit},
+	{"events", badEvents},
+	{"deadlock", deadlock},
+	{"watcher", unwatched},
+	{"command", badCommand},
+}
+
+// kind is the type of a step's action.
+type kind uint8
+
+const (
+	kindUnknown kind = iota
+	kindClone
+	kindMapIDs
+	kindWatch
+	kindRelease
+	kindTakePTY
+	kindDieWithParent
+	kindAwait
+	kindMapSelf
+	kindSetIDs
+	kindHostname
+	kindLoopbackUp
+	kindPrivateMounts
+	kindOpenTree
+	kindCopyTree
+	kindCopyBoxTree
+	kindNewFS
+	kindEnterTree
+	kindDetach
+	kindAttachRoot
+	kindAttach
+	kindAttachIn
+	kindSetAttr
+	kindMkdir
+	kindFile
+	kindSymlink
+	kindChown
+	kindPivot
+	kindOpenPTY
+	kindSendPTY
+	kindNewSession
+	kindTakeTTY
+	kindForeground
+	kindDropBounding
+	kindSetCaps
+	kindNoNewPrivs
+	kindNotDumpable
+	kindChdir
+	kindSetUmask
+	kindRlimit
+	kindRestoreSignals
+	kindCloseFiles
+	kindExec
+	kinds // how many there are
+)
+
+func kindOf(a Action) kind {
+	switch a.(type) {
+	case Clone:
+		return kindClone
+	case MapIDs:
+		return kindMapIDs
+	case Watch:
+		return kindWatch
+	case Release:
+		return kindRelease
+	case TakePTY:
+		return kindTakePTY
+	case DieWithParent:
+		return kindDieWithParent
+	case Await:
+		return kindAwait
+	case MapSelf:
+		return kindMapSelf
+	case SetIDs:
+		return kindSetIDs
+	case Hostname:
+		return kindHostname
+	case LoopbackUp:
+		return kindLoopbackUp
+	case PrivateMounts:
+		return kindPrivateMounts
+	case OpenTree:
+		return kindOpenTree
+	case CopyTree:
+		return kindCopyTree
+	case CopyBoxTree:
+		return kindCopyBoxTree
+	case NewFS:
+		return kindNewFS
+	case EnterTree:
+		return kindEnterTree
+	case Detach:
+		return kindDetach
+	case AttachRoot:
+		return kindAttachRoot
+	case Attach:
+		return kindAttach
+	case AttachIn:
+		return kindAttachIn
+	case SetAttr:
+		return kindSetAttr
+	case Mkdir:
+		return kindMkdir
+	case File:
+		return kindFile
+	case Symlink:
+		return kindSymlink
+	case Chown:
+		return kindChown
+	case Pivot:
+		return kindPivot
+	case OpenPTY:
+		return kindOpenPTY
+	case SendPTY:
+		return kindSendPTY
+	case NewSession:
+		return kindNewSession
+	case TakeTTY:
+		return kindTakeTTY
+	case Foreground:
+		return kindForeground
+	case DropBounding:
+		return kindDropBounding
+	case SetCaps:
+		return kindSetCaps
+	case NoNewPrivs:
+		return kindNoNewPrivs
+	case NotDumpable:
+		return kindNotDumpable
+	case Chdir:
+		return kindChdir
+	case SetUmask:
+		return kindSetUmask
+	case Rlimit:
+		return kindRlimit
+	case RestoreSignals:
+		return kindRestoreSignals
+	case CloseFiles:
+		return kindCloseFiles
+	case Exec:
+		return kindExec
+	}
+	return kindUnknown
+}
+
+// trait is what the checks need to know of all actions of a kind.
+type trait uint8
+
+const (
+	onHost trait = 1 << iota // played by nobox, outside
+	views                    // makes the file system view: a mount, or something in one
+	makes                    // fills a slot
+	needs                    // needs a capability in the new user namespace, besides those that view
+)
+
+var traits = [kinds]trait{
+	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost,
+	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs,
+	kindPrivateMounts: views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
+	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindPivot: views,
+	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
+	kindOpenPTY: makes,
+}
+
+// span is where the steps of some sort stand.
+type span struct{ n, first, last int }
+
+func (s *span) add(i int) {
+	if s.n == 0 {
+		s.first = i
+	}
+	s.n, s.last = s.n+1, i
+}
+
+// precedes says whether all of s stand before all of t.
+func (s span) precedes(t span) bool { return s.n == 0 || t.n == 0 || s.last < t.first }
+
+// survey is a plan with what one pass found in it.
+type survey struct {
+	*Plan
+	kind []kind
+	of   [kinds]span
+
+	inside, view, make, need span
+	awaitMapped, awaitGo     span
+	releaseMapped, releaseGo span
+
+	// Room for a plan of common size, so that a check of one allocates little.
+	kinds [128]kind
+	slots [128]bool
+	trees [128]treeState
+}
+
+func surveyOf(p *Plan) *survey {
+	s := &survey{Plan: p}
+	s.kind = s.kinds[:0]
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		k := kindOf(step.Do)
+		s.kind = append(s.kind, k)
+		s.of[k].add(i)
+		t := traits[k]
+		if step.Side == Inside {
+			s.inside.add(i)
+		}
+		if t&views != 0 {
+			s.view.add(i)
+		}
+		if t&makes != 0 {
+			s.make.add(i)
+		}
+		if t&(needs|views) != 0 {
+			s.need.add(i)
+		}
+		switch a := step.Do.(type) {
+		case Await:
+			if a.Event == EventGo {
+				s.awaitGo.add(i)
+			} else {
+				s.awaitMapped.add(i)
+			}
+		case Release:
+			if a.Event == EventGo {
+				s.releaseGo.add(i)
+			} else {
+				s.releaseMapped.add(i)
+			}
+		}
+	}
+	return s
+}
+
+// at is the complaint about one step.
+func (s *survey) at(i int, what string) *CheckError {
+	return &CheckError{Index: i, Step: s.Steps[i], What: what}
+}
+
+// missing is the complaint about a step that is not there.
+func missing(what string) *CheckError { return &CheckError{Index: -1, What: what} }
+
+// once wants exactly one step of a kind.
+func (s *survey) once(k kind, name string) *CheckError {
+	switch s.of[k].n {
+	case 0:
+		return missing("there is no " + name)
+	case 1:
+		return nil
+	}
+	return s.at(s.of[k].last, "there is more than one "+name)
+}
+
+// ---- who does what
+
+func unknownAction(s *survey) *CheckError {
+	if u := s.of[kindUnknown]; u.n > 0 {
+		return s.at(u.first, "an action that Check does not know")
+	}
+	return nil
+}
+
+func wrongSide(s *survey) *CheckError {
+	for i, k := range s.kind {
+		switch {
+		case k == kindUnknown:
+		case traits[k]&onHost != 0 && s.Steps[i].Side != Host:
+			return s.at(i, "a step of the host side stands inside")
+		case traits[k]&onHost == 0 && s.Steps[i].Side != Inside:
+			return s.at(i, "a step of the inside stands on the host side")
+		}
+	}
+	return nil
+}
+
+func badNamespaces(s *survey) *CheckError {
+	if e := s.once(kindClone, "Clone"); e != nil {
+		return e
+	}
+	i := s.of[kindClone].first
+	if i != 0 {
+		return s.at(0, "something stands before the namespaces are made")
+	}
+	flags := s.Steps[i].Do.(Clone).Flags
+	const least = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID
+	if flags&least != least {
+		return s.at(i, "a box has at least a user, a mount and a pid namespace of its own")
+	}
+	for _, n := range namespaces {
+		flags &^= n.flag
+	}
+	if flags != 0 {
+		// CLONE_VM or CLONE_FILES would have the inside work on nobox itself.
+		return s.at(i, "the inside shares something with nobox")
+	}
+	return nil
+}
+
+// ---- ids
+
+func badIDMap(s *survey) *CheckError {
+	self, host := s.of[kindMapSelf], s.of[kindMapIDs]
+	switch {
+	case self.n+host.n == 0:
+		return missing("nothing maps the ids")
+	case self.n+host.n > 1:
+		return s.at(max(self.last, host.last), "the ids are mapped twice")
+	case self.n == 1:
+		a := s.Steps[self.first].Do.(MapSelf)
+		if a.UID.Count != 1 || a.GID.Count != 1 {
+			return s.at(self.first, "a process maps one id for itself, its own")
+		}
+		for i, k := range s.kind {
+			if k == kindSetIDs && s.Steps[i].Do.(SetIDs).Groups != nil {
+				return s.at(i, "setgroups is denied where the inside maps itself")
+			}
+		}
+		return nil
+	}
+	a := s.Steps[host.first].Do.(MapIDs)
+	if (a.NewUIDMap == "") != (a.NewGIDMap == "") {
+		return s.at(host.first, "newuidmap and newgidmap go together")
+	}
+	for _, m := range [...][]IDMap{a.UID, a.GID} {
+		if len(m) == 0 {
+			return s.at(host.first, "a map without a line")
+		}
+		for _, l := range m {
+			// 2^32-1 is (uid_t)-1, which is no id.
+			if l.Count == 0 || uint64(l.Box)+uint64(l.Count) > 1<<32-1 || uint64(l.Host)+uint64(l.Count) > 1<<32-1 {
+				return s.at(host.first, "a line of a map that is empty or ends above the highest id")
+			}
+		}
+	}
+	return nil
+}
+
+// mountsBeforeIDs: what is made while no id is mapped belongs to nobody.
+func mountsBeforeIDs(s *survey) *CheckError {
+	if s.releaseMapped.n > 0 && (s.of[kindMapIDs].n == 0 || !s.of[kindMapIDs].precedes(s.releaseMapped)) {
+		return s.at(s.releaseMapped.first, "the inside is told that the ids are mapped before they are")
+	}
+	mapped := s.of[kindMapSelf]
+	if mapped.n == 0 {
+		mapped = s.awaitMapped
+	}
+	if mapped.n == 0 {
+		return missing("the inside does not wait until the ids are mapped")
+	}
+	for _, t := range [...]span{s.view, s.of[kindSetIDs]} {
+		if !mapped.precedes(t) {
+			return s.at(t.first, "the ids are not mapped yet")
+		}
+	}
+	return nil
+}
+
+// ---- the file system view
+
+func propagates(s *survey) *CheckError {
+	if e := s.once(kindPrivateMounts, "PrivateMounts"); e != nil {
+		return e
+	}
+	if s.view.first < s.of[kindPrivateMounts].first {
+		return s.at(s.view.first, "mounts still propagate to the host")
+	}
+	return nil
+}
+
+func badRoot(s *survey) *CheckError {
+	if e := s.once(kindPivot, "Pivot"); e != nil {
+		return e
+	}
+	pivot, roots := s.of[kindPivot], s.of[kindAttachRoot]
+	root := s.Steps[pivot.first].Do.(Pivot).Root
+	if roots.n == 0 {
+		return missing("there is no AttachRoot")
+	}
+	if s.Steps[roots.last].Do.(AttachRoot).Tree != root {
+		return s.at(pivot.first, "the new root is not what covers the old one")
+	}
+	if s.view.last > pivot.first {
+		return s.at(s.view.last, "the view is changed from within")
+	}
+	entered := span{}
+	for i, k := range s.kind {
+		var below Slot
+		switch k {
+		case kindAttach:
+			below = s.Steps[i].Do.(Attach).Root
+		case kindCopyBoxTree:
+			below = s.Steps[i].Do.(CopyBoxTree).Root
+		case kindChdir:
+			if i < pivot.first {
+				return s.at(i, "the working directory would be one of the host's")
+			}
+			continue
+		case kindEnterTree, kindDetach:
+			entered.add(i)
+			continue
+		case kindOpenTree:
+			if entered.n > 0 && s.Steps[i].Do.(OpenTree).Source == WorkingDirectory {
+				return s.at(i, "the working directory is the caller's no more")
+			}
+			continue
+		default:
+			continue
+		}
+		if below != root {
+			return s.at(i, "a path of the box is looked up in something else than its root")
+		}
+		if i < roots.last {
+			return s.at(i, "a path of the box is looked up before it has a root")
+		}
+	}
+	return nil
+}
+
+// mostSlots: a step fills two at most.
+func (s *survey) mostSlots() int { return 2*len(s.Steps) + 1 }
+
+func badSlot(s *survey) *CheckError {
+	if s.Slots < 1 || s.Slots > s.mostSlots() {
+		return missing("the number of slots is not that of the slots in use")
+	}
+	filled := s.slots[:]
+	if s.Slots > len(filled) {
+		filled = make([]bool, s.Slots)
+	}
+	for i := range s.Steps {
+		do := s.Steps[i].Do
+		for _, slot := range Takes(do) {
+			if slot < 1 || int(slot) >= s.Slots || !filled[slot] {
+				return s.at(i, "a slot is used before it is filled")
+			}
+		}
+		for _, slot := range Makes(do) {
+			if slot < 1 || int(slot) >= s.Slots {
+				return s.at(i, "a slot is filled that was not handed out")
+			}
+			if filled[slot] {
+				return s.at(i, "a slot is filled twice")
+			}
+			filled[slot] = true
+		}
+	}
+	for slot := 1; slot < s.Slots; slot++ {
+		if !filled[slot] {
+			return missing("a slot is handed out and never filled")
+		}
+	}
+	return nil
+}
+
+type treeState uint8
+
+const (
+	noTree treeState = iota
+	detached
+	mounted
+	covering // mounted over the old root
+	gone
+)
+
+// badTree: a tree that is mounted twice is moved, and uncovers what it covered
+// (move_mount(2)); one that is never mounted was meant to cover something.
+func badTree(s *survey) *CheckError {
+	state := s.trees[:]
+	if n := min(s.Slots, s.mostSlots()); n > len(state) {
+		state = make([]treeState, n)
+	}
+	// Slots out of range are badSlot's.
+	is := func(t Slot) treeState {
+		if t < 1 || int(t) >= len(state) {
+			return noTree
+		}
+		return state[t]
+	}
+	for i := range s.Steps {
+		do := s.Steps[i].Do
+		if s.of[kindDetach].n > 0 {
+			for _, t := range Takes(do) {
+				if is(t) == gone {
+					return s.at(i, "a tree is used that was taken away")
+				}
+			}
+		}
+		var made, mount Slot
+		how := mounted
+		switch a := do.(type) {
+		case OpenTree:
+			made = a.Into
+		case CopyBoxTree:
+			made = a.Into
+		case NewFS:
+			made = a.Into
+		case CopyTree:
+			// Of a detached tree the kernel copies nothing before Linux 6.15.
+			if is(a.Of) == detached {
+				return s.at(i, "a tree is copied that is mounted nowhere yet")
+			}
+			made = a.Into
+		case Detach:
+			if is(a.Tree) != covering {
+				return s.at(i, "what is covered comes to light again")
+			}
+			state[a.Tree] = gone
+		case AttachRoot:
+			mount, how = a.Tree, covering
+		case Attach:
+			mount = a.Tree
+		case AttachIn:
+			// Nor does it mount anything on one.
+			if is(a.In) == detached {
+				return s.at(i, "something is mounted on a tree that is mounted nowhere yet")
+			}
+			mount = a.Tree
+		}
+		switch is(mount) {
+		case mounted, covering:
+			return s.at(i, "a tree that is mounted is moved away")
+		case detached:
+			state[mount] = how
+		}
+		if made > 0 && int(made) < len(state) {
+			state[made] = detached
+		}
+	}
+	for i := range s.Steps {
+		if s.kind[i] == kindOpenPTY {
+			continue
+		}
+		for _, t := range Makes(s.Steps[i].Do) {
+			if is(t) == detached {
+				return s.at(i, "a tree is mounted nowhere")
+			}
+		}
+	}
+	return nil
+}
+
+// badPath: what is named below a tree must be there. Only paths of the box are
+// resolved by rules that keep them in (openat2(2), RESOLVE_IN_ROOT).
+func badPath(s *survey) *CheckError {
+	for i := range s.Steps {
+		do := s.Steps[i].Do
+		if name, ok := nameInTree(do); ok && (name == "" || absolute(name) || climbs(name)) {
+			return s.at(i, "a name leads out of its tree")
+		}
+		if path, ok := pathInBox(do); ok && !absolute(string(path)) {
+			return s.at(i, "a path of the box is not absolute")
+		}
+		switch a := do.(type) {
+		case OpenTree:
+			if a.Source != WorkingDirectory && (!absolute(string(a.Source)) || climbs(string(a.Source))) {
+				return s.at(i, "a path of the host is not absolute, or not resolved")
+			}
+		case MapIDs:
+			for _, p := range [...]HostPath{a.NewUIDMap, a.NewGIDMap} {
+				if p != "" && !absolute(string(p)) {
+					return s.at(i, "a helper would be looked for in the working directory")
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// nameInTree is the name below a tree that an action works on.
+func nameInTree(a Action) (string, bool) {
+	switch a := a.(type) {
+	case CopyTree:
+		return a.Path, a.Path != "" // "" is all of it
+	case AttachIn:
+		return a.Name, true
+	case Mkdir:
+		return a.Path, true
+	case File:
+		return a.Path, true
+	case Symlink:
+		return a.Name, true
+	case Chown:
+		return a.Path, true
+	}
+	return "", false
+}
+
+// pathInBox is the path of the box that an action works on. Those of a command
+// may be relative to its working directory.
+func pathInBox(a Action) (BoxPath, bool) {
+	switch a := a.(type) {
+	case Attach:
+		return a.At, true
+	case CopyBoxTree:
+		return a.Path, true
+	case Chdir:
+		return a.Path, true
+	}
+	return "", false
+}
+
+func absolute(p string) bool { return strings.HasPrefix(p, "/") }
+
+// climbs says whether a path has a component "..".
+func climbs(p string) bool {
+	for {
+		i := strings.Index(p, "..")
+		if i < 0 {
+			return false
+		}
+		if (i == 0 || p[i-1] == '/') && (i+2 == len(p) || p[i+2] == '/') {
+			return true
+		}
+		p = p[i+1:]
+	}
+}
+
+func nulByte(s *survey) *CheckError {
+	for i := range s.Steps {
+		if hasNUL(s.Steps[i].Do) {
+			return s.at(i, "a NUL byte, at which the kernel takes the string to end")
+		}
+	}
+	return nil
+}
+
+// hasNUL says whether a string that reaches the kernel as one of C's holds a
+// NUL. A file's content has a length, and may.
+func hasNUL(a Action) bool {
+	nul := func(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+	switch a := a.(type) {
+	case MapIDs:
+		return nul(string(a.NewUIDMap)) || nul(string(a.NewGIDMap))
+	case Hostname:
+		return nul(a.Name)
+	case OpenTree:
+		return nul(string(a.Source))
+	case CopyTree:
+		return nul(a.Path)
+	case CopyBoxTree:
+		return nul(string(a.Path))
+	case NewFS:
+		for _, o := range a.Options {
+			if nul(o.Key) || nul(o.Value) {
+				return true
+			}
+		}
+		return nul(a.Type)
+	case Attach:
+		return nul(string(a.At))
+	case AttachIn:
+		return nul(a.Name)
+	case Mkdir:
+		return nul(a.Path)
+	case File:
+		return nul(a.Path)
+	case Symlink:
+		return nul(a.Name) || nul(a.Target)
+	case Chown:
+		return nul(a.Path)
+	case Chdir:
+		return nul(string(a.Path))
+	case Exec:
+		for _, f := range a.Files {
+			if nul(string(f)) {
+				return true
+			}
+		}
+		for _, v := range a.Args {
+			if nul(v) {
+				return true
+			}
+		}
+		for _, v := range a.Env {
+			if nul(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ---- what the box may do
+
+// node says whether a path is a device that holds nothing: whoever may open
+// it may write to it, and nothing is changed by that.
+func node(p HostPath) bool {
+	switch p {
+	case "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty":
+		return true
+	}
+	return false
+}
+
+// ownMemory says whether a new file system of a type shows nothing but what
+// the box itself put there, or is.
+func ownMemory(fs string) bool {
+	switch fs {
+	case "tmpfs", "devpts", "mqueue", "proc":
+		return true
+	}
+	return false
+}
+
+// writableUnasked: CopyTree and CopyBoxTree keep what their source has, and no
+// step takes read-only away.
+func writableUnasked(s *survey) *CheckError {
+	shared := 0
+	for i := range s.Steps {
+		if s.Steps[i].From != "" {
+			continue
+		}
+		switch a := s.Steps[i].Do.(type) {
+		case OpenTree:
+			if a.Attr.ReadOnly || node(a.Source) && !a.Recursive {
+				continue
+			}
+			if a.Source != WorkingDirectory {
+				return s.at(i, "writable, and no flag named it")
+			}
+			if shared++; shared > 1 {
+				return s.at(i, "the working directory is shared twice")
+			}
+		case NewFS:
+			if !a.Attr.ReadOnly && !ownMemory(a.Type) {
+				return s.at(i, "a writable file system that is not the box's own, and no flag named it")
+			}
+		}
+	}
+	return nil
+}
+
+// suidOrDevices: a new file system may go without nodev, because a superblock
+// made in a user namespace holds no devices whatever its mount says (SB_I_NODEV;
+// fs/super.c, alloc_super).
+func suidOrDevices(s *survey) *CheckError {
+	for i := range s.Steps {
+		var attr Attr
+		mayDev := false
+		switch a := s.Steps[i].Do.(type) {
+		case OpenTree:
+			attr, mayDev = a.Attr, strings.HasPrefix(string(a.Source), "/dev/")
+		case CopyBoxTree:
+			attr = a.Attr
+		case NewFS:
+			attr, mayDev = a.Attr, true
+		default:
+			continue
+		}
+		if !attr.NoSuid {
+			return s.at(i, "a mount without nosuid")
+		}
+		if !attr.NoDev && !mayDev {
+			return s.at(i, "a mount without nodev")
+		}
+	}
+	return nil
+}
+
+// harmless are the capabilities that only have power over what is the box's
+// own. Every other one, one that the kernel has yet to get included, opens
+// code of the kernel that an ordinary process cannot reach.
+const harmless = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FSETID | 1<<unix.CAP_FOWNER |
+	1<<unix.CAP_MKNOD | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETFCAP |
+	1<<unix.CAP_SETPCAP | 1<<unix.CAP_NET_BIND_SERVICE | 1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_KILL | 1<<unix.CAP_AUDIT_WRITE
+
+// leastLastCap is the last capability of the oldest kernel that nobox runs on.
+const leastLastCap = unix.CAP_CHECKPOINT_RESTORE
+
+func badCapabilities(s *survey) *CheckError {
+	if e := s.once(kindDropBounding, "DropBounding"); e != nil {
+		return e
+	}
+	if e := s.once(kindSetCaps, "SetCaps"); e != nil {
+		return e
+	}
+	drop, set := s.of[kindDropBounding].first, s.of[kindSetCaps].first
+	if s.need.last > set {
+		return s.at(s.need.last, "a capability is needed after they are dropped")
+	}
+	bounding, keep := s.Steps[drop].Do.(DropBounding), s.Steps[set].Do.(SetCaps).Keep
+	if bounding.Last < leastLastCap || bounding.Last > 63 {
+		return s.at(drop, "the bounding set would keep the kernel's newest capabilities")
+	}
+	if keep&^bounding.Keep != 0 {
+		return s.at(set, "a capability is kept that the bounding set has not")
+	}
+	if bounding.Keep&^harmless != 0 && s.Steps[drop].From == "" {
+		return s.at(drop, "a dangerous capability stays within reach, and no flag named it")
+	}
+	if keep&^harmless != 0 && s.Steps[set].From == "" {
+		return s.at(set, "a dangerous capability is kept, and no flag named it")
+	}
+	return nil
+}
+
+func newPrivs(s *survey) *CheckError {
+	if e := s.once(kindNoNewPrivs, "NoNewPrivs"); e != nil {
+		return e
+	}
+	if !s.of[kindSetCaps].precedes(s.of[kindNoNewPrivs]) {
+		return s.at(s.of[kindNoNewPrivs].first, "no_new_privs stands before the capabilities are dropped")
+	}
+	return nil
+}
+
+// dumpable: a change of ids sets the flag again, to /proc/sys/fs/suid_dumpable;
+// prctl(2), PR_SET_DUMPABLE.
+func dumpable(s *survey) *CheckError {
+	not := s.of[kindNotDumpable]
+	if not.n == 0 && s.Init.Reaper {
+		return missing("there is no NotDumpable, and the reaper is open to the box")
+	}
+	if not.n > 0 && s.of[kindSetIDs].n > 0 && s.of[kindSetIDs].last > not.last {
+		return s.at(s.of[kindSetIDs].last, "a change of ids opens nobox's process to the box again")
+	}
+	return nil
+}
+
+// outlivesNobox: a change of ids takes back what DieWithParent did; prctl(2),
+// PR_SET_PDEATHSIG.
+func outlivesNobox(s *survey) *CheckError {
+	die, ids := s.of[kindDieWithParent], s.of[kindSetIDs]
+	if s.inside.n > 0 && (die.n == 0 || die.first != s.inside.first) {
+		return s.at(s.inside.first, "the box is not tied to nobox yet")
+	}
+	if ids.n > 0 && die.last < ids.last {
+		return s.at(ids.last, "a change of ids unties the box from nobox")
+	}
+	// fork(2) does not hand the tie down: the first behind the last change of
+	// ids must be pid 1's.
+	if ids.n > 0 && s.Init.Reaper {
+		for i := ids.last; i <= s.Init.After && i < len(s.kind); i++ {
+			if s.kind[i] == kindDieWithParent {
+				return nil
+			}
+		}
+		return s.at(ids.last, "a change of ids unties the reaper from nobox")
+	}
+	return nil
+}
+
+// ---- what the command starts with
+
+func leaksDescriptors(s *survey) *CheckError {
+	if e := s.once(kindCloseFiles, "CloseFiles"); e != nil {
+		return e
+	}
+	if !s.make.precedes(s.of[kindCloseFiles]) {
+		return s.at(s.make.last, "a descriptor is opened after they are closed")
+	}
+	return nil
+}
+
+func badSignals(s *survey) *CheckError {
+	if e := s.once(kindRestoreSignals, "RestoreSignals"); e != nil {
+		return e
+	}
+	restore := s.of[kindRestoreSignals]
+	if s.Init.Reaper && restore.first <= s.Init.After {
+		return s.at(restore.first, "the reaper needs every signal blocked")
+	}
+	if !s.of[kindForeground].precedes(restore) {
+		return s.at(s.of[kindForeground].last, "SIGTTOU, which this raises, must be blocked")
+	}
+	return nil
+}
+
+func badSession(s *survey) *CheckError {
+	if e := s.once(kindNewSession, "NewSession"); e != nil {
+		return e
+	}
+	session, take, fore := s.of[kindNewSession], s.of[kindTakeTTY], s.of[kindForeground]
+	switch {
+	case session.first > s.Init.After:
+		return s.at(session.first, "pid 1 stays in the caller's session")
+	case take.n > 0 && take.last > s.Init.After:
+		return s.at(take.last, "the terminal is taken by another process than the session's leader")
+	case !session.precedes(take):
+		return s.at(take.first, "a terminal is taken without a session of one's own")
+	case fore.n > 0 && !s.Init.Reaper:
+		return s.at(fore.first, "pid 1 leads its session, and can change its process group no more")
+	case fore.n > 0 && fore.first <= s.Init.After:
+		return s.at(fore.first, "the reaper would be in the foreground")
+	}
+	return nil
+}
+
+// badTerminal: a pty is opened, handed out, received and taken, or nothing of
+// all this.
+func badTerminal(s *survey) *CheckError {
+	open, send, receive, take := s.of[kindOpenPTY], s.of[kindSendPTY], s.of[kindTakePTY], s.of[kindTakeTTY]
+	for _, t := range [...]span{open, send, receive, take} {
+		if t.n > 1 {
+			return s.at(t.last, "a box has one terminal")
+		}
+	}
+	if open.n != send.n || send.n != receive.n || receive.n != take.n {
+		return missing("the box's terminal is not opened, handed out, received and taken")
+	}
+	if open.n > 0 {
+		pty := s.Steps[open.first].Do.(OpenPTY)
+		if s.Steps[send.first].Do.(SendPTY).Master != pty.Master {
+			return s.at(send.first, "something else than the terminal's master side is handed out")
+		}
+		if s.Steps[take.first].Do.(TakeTTY).Peer != pty.Peer {
+			return s.at(take.first, "something else than the box's terminal is taken")
+		}
+	}
+	for i, k := range s.kind {
+		if k == kindForeground && s.Steps[i].Do.(Foreground).Terminal &&
+			(take.n == 0 || !s.Steps[take.first].Do.(TakeTTY).Streams[0]) {
+			return s.at(i, "stdin is not the box's terminal")
+		}
+	}
+	return nil
+}
+
+// badInit: the reaper holds no more than the command will.
+func badInit(s *survey) *CheckError {
+	after := s.Init.After
+	if after < 0 || after >= len(s.Steps) || s.Steps[after].Side != Inside {
+		return missing("Init.After is not a step of the inside")
+	}
+	if s.of[kindExec].n > 0 && after >= s.of[kindExec].first {
+		return s.at(after, "nothing is left for the command's process")
+	}
+	for _, k := range [...]kind{kindPivot, kindSetCaps, kindNoNewPrivs} {
+		if t := s.of[k]; t.n > 0 && t.last > after {
+			return s.at(t.last, "pid 1 would go without this")
+		}
+	}
+	if t := s.of[kindNotDumpable]; s.Init.Reaper && t.n > 0 && t.last > after {
+		return s.at(t.last, "the reaper would stay open to the box")
+	}
+	return nil
+}
+
+// ---- where the sides meet
+
+// badEvents: a wait takes the next byte that comes, whichever event it is.
+func badEvents(s *survey) *CheckError {
+	next := 0
+	for i, k := range s.kind {
+		if k != kindAwait {
+			continue
+		}
+		for next < len(s.kind) && s.kind[next] != kindRelease {
+			next++
+		}
+		if next == len(s.kind) {
+			return s.at(i, "nobody says what the inside waits for")
+		}
+		if s.Steps[next].Do.(Release).Event != s.Steps[i].Do.(Await).Event {
+			return s.at(i, "the inside takes one event for another")
+		}
+		next++
+	}
+	for ; next < len(s.kind); next++ {
+		if s.kind[next] == kindRelease {
+			return s.at(next, "the inside does not wait for this")
+		}
+	}
+	return nil
+}
+
+// deadlock plays the waits of both sides.
+func deadlock(s *survey) *CheckError {
+	var host, inside, said, heard, sent, received int
+	for {
+		before := host + inside
+		for ; host < len(s.kind); host++ {
+			if s.Steps[host].Side != Host {
+				continue
+			}
+			if s.kind[host] == kindRelease {
+				said++
+			}
+			if s.kind[host] == kindTakePTY {
+				if received == sent {
+					break
+				}
+				received++
+			}
+		}
+		for ; inside < len(s.kind); inside++ {
+			if s.Steps[inside].Side != Inside {
+				continue
+			}
+			if s.kind[inside] == kindSendPTY {
+				sent++
+			}
+			if s.kind[inside] == kindAwait {
+				if heard == said {
+					break
+				}
+				heard++
+			}
+		}
+		if host+inside > before {
+			continue
+		}
+		switch {
+		case inside < len(s.kind) && host < len(s.kind):
+			return s.at(inside, "the two sides wait for each other")
+		case inside < len(s.kind):
+			return s.at(inside, "the inside waits for ever")
+		case host < len(s.kind):
+			return s.at(host, "the host side waits for ever")
+		}
+		return nil
+	}
+}
+
+// unwatched: a reaper notices nobox's death. Where the command is pid 1 nothing
+// of nobox's is left inside to do so, and the caller's terminal nobody inside
+// can restore: then a watcher stands by before the command runs.
+func unwatched(s *survey) *CheckError {
+	if s.releaseGo.n > 0 {
+		for i := s.releaseGo.first + 1; i < len(s.Steps); i++ {
+			if s.Steps[i].Side == Host {
+				return s.at(i, "the host side said that it has nothing left to do")
+			}
+		}
+	}
+	if s.Init.Reaper && s.of[kindTakeTTY].n == 0 {
+		return nil
+	}
+	if e := s.once(kindWatch, "Watch"); e != nil {
+		return e
+	}
+	if s.awaitGo.n == 0 {
+		return missing("the command does not wait until it is watched")
+	}
+	return nil
+}
+
+func badCommand(s *survey) *CheckError {
+	if e := s.once(kindExec, "Exec"); e != nil {
+		return e
+	}
+	i := s.of[kindExec].first
+	if s.inside.last != i {
+		return s.at(s.inside.last, "nothing is played after the command runs")
+	}
+	a := s.Steps[i].Do.(Exec)
+	if len(a.Args) == 0 {
+		return s.at(i, "a command without a name")
+	}
+	if len(a.Files) == 0 {
+		return s.at(i, "a command without a file")
+	}
+	for _, f := range a.Files {
+		if f == "" {
+			return s.at(i, "a file without a name")
+		}
+	}
+	for _, kv := range a.Env {
+		if strings.IndexByte(kv, '=') <= 0 {
+			return s.at(i, "a variable without a name")
+		}
+	}
+	return nil
+}

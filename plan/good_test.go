@@ -1,0 +1,193 @@
+package plan
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// everyAction has one of each action there is.
+var everyAction = []Action{
+	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, DieWithParent{}, Await{}, MapSelf{}, SetIDs{}, Hostname{},
+	LoopbackUp{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
+	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
+	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
+	RestoreSignals{}, CloseFiles{}, Exec{},
+}
+
+func TestEveryActionIsListedHere(t *testing.T) {
+	listed := map[string]bool{}
+	for _, a := range everyAction {
+		listed[reflect.TypeOf(a).Name()] = true
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), "actions.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, d := range f.Decls {
+		fn, ok := d.(*ast.FuncDecl)
+		if !ok || fn.Name.Name != "Cannot" {
+			continue
+		}
+		n++
+		if name := fn.Recv.List[0].Type.(*ast.Ident).Name; !listed[name] {
+			t.Errorf("%s is not in everyAction", name)
+		}
+	}
+	if n != len(everyAction) {
+		t.Errorf("everyAction has %d actions, actions.go has %d", len(everyAction), n)
+	}
+}
+
+// shape is what the good plans differ in.
+type shape struct {
+	ranges   bool // of ids, mapped by newuidmap and newgidmap; else one id
+	terminal bool
+	reaper   bool
+	rootfs   bool // a read-only root that lacks mount points
+}
+
+// good are the plans that the bad ones are made from.
+var good = map[string]shape{
+	"reaper":            {reaper: true},
+	"terminal":          {ranges: true, terminal: true, reaper: true},
+	"as-pid-1":          {},
+	"as-pid-1-terminal": {ranges: true, terminal: true},
+	"rootfs":            {ranges: true, reaper: true, rootfs: true},
+}
+
+// plan makes a plan of the shape, as sandbox.Compile would but with less of
+// everything.
+func (g shape) plan() *Plan {
+	const (
+		caps   = 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_KILL
+		lastID = 65536
+	)
+	view := Attr{ReadOnly: true, NoSuid: true, NoDev: true}
+	share := Attr{NoSuid: true, NoDev: true}
+	device := Attr{NoSuid: true, NoExec: true}
+	system := Attr{NoSuid: true, NoDev: true, NoExec: true}
+	mask := Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true}
+
+	b := &Builder{}
+	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
+	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
+	if g.ranges {
+		m := []IDMap{{0, 1000, 1}, {1, 100000, lastID}}
+		b.Host("", "they check in the host's files that these ids are the caller's", MapIDs{m, m, "/usr/bin/newuidmap", "/usr/bin/newgidmap"}).Needs = FactNewIDMap
+		b.Host("", "", Release{EventMapped})
+		b.Inside("", "without a map every id inside is nobody's", Await{EventMapped})
+	} else {
+		b.Inside("-r", "the kernel lets a process map its own id, and no other, without a helper", MapSelf{IDMap{0, 1000, 1}, IDMap{0, 1000, 1}})
+	}
+	b.Inside("", "modes are as written below", SetUmask{0})
+	b.Inside("--hostname", "", Hostname{"box"})
+	b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
+
+	b.Inside("", "what is mounted here stays here", PrivateMounts{})
+	root := b.NewSlot()
+	if g.rootfs {
+		stub := b.NewSlot()
+		b.Inside("--read-only", "mount points that the root lacks", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub})
+		b.Inside("--rootfs", "", Mkdir{In: stub, Path: "proc", Mode: 0o755, MayExist: true})
+		b.Inside("", "", AttachRoot{stub})
+		b.Inside("", "the overlay names its lower layers by path", EnterTree{stub})
+		b.Inside("--rootfs", "the root, with the mount points it lacks", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian:."}}, view, root})
+		b.Inside("", "the overlay has its own hold on it", Detach{stub})
+	} else {
+		b.Inside("", "the host view", OpenTree{"/", true, view, root})
+	}
+	b.Inside("", "", AttachRoot{root})
+
+	dev, null, pts := b.NewSlot(), b.NewSlot(), b.NewSlot()
+	b.Inside("", "the few devices a program needs", NewFS{"tmpfs", []Option{{"mode", "0755"}}, device, dev})
+	b.Inside("", "", Attach{dev, root, "/dev", true, "mount /dev"})
+	b.Inside("", "", File{In: dev, Path: "null", Mode: 0o666})
+	b.Inside("", "", OpenTree{"/dev/null", false, device, null})
+	b.Inside("", "", AttachIn{null, dev, "null"})
+	b.Inside("", "", Mkdir{In: dev, Path: "pts", Mode: 0o755})
+	b.Inside("", "terminals of the box's own", NewFS{"devpts", []Option{{"newinstance", ""}, {"ptmxmode", "0666"}}, device, pts})
+	b.Inside("", "", AttachIn{pts, dev, "pts"})
+	b.Inside("", "", Symlink{dev, "ptmx", "pts/ptmx"})
+	var master, peer Slot
+	if g.terminal {
+		master, peer = b.NewSlot(), b.NewSlot()
+		b.Inside("-t", "job control, and no way into the caller's terminal", OpenPTY{Devpts: pts, Master: master, Peer: peer, Size: unix.Winsize{Row: 24, Col: 80}})
+		b.Inside("-u", "", Chown{pts, "0", 1000, 5})
+		console := b.NewSlot()
+		b.Inside("-t", "", File{In: dev, Path: "console", Mode: 0o600})
+		b.Inside("-t", "", CopyTree{Of: pts, Path: "0", Into: console})
+		b.Inside("-t", "", AttachIn{console, dev, "console"})
+	}
+
+	proc, keys := b.NewSlot(), b.NewSlot()
+	b.Inside("", "the processes of the box", NewFS{"proc", nil, system, proc})
+	b.Inside("", "", Attach{proc, root, "/proc", true, "mount proc"})
+	b.Inside("", "masked, as OCI runtimes have it", CopyTree{null, "", &mask, keys})
+	b.Inside("", "", AttachIn{keys, proc, "keys"})
+	sys := b.NewSlot()
+	b.Inside("", "read-only", NewFS{"sysfs", nil, mask, sys}).Needs = FactSysfs
+	b.Inside("", "", Attach{sys, root, "/sys", true, "mount sysfs"})
+
+	run, hosts := b.NewSlot(), b.NewSlot()
+	b.Inside("", "the box's own: the host's has sockets that lead out", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, run})
+	b.Inside("", "", Attach{Tree: run, Root: root, At: "/run", What: "mount a tmpfs"})
+	b.Inside("", "the box's own", File{run, "hosts", 0o644, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 box\n"})
+	b.Inside("", "", CopyTree{Of: run, Path: "hosts", Into: hosts})
+	b.Inside("", "", Attach{Tree: hosts, Root: root, At: "/etc/hosts"})
+
+	data := b.NewSlot()
+	b.Inside(`-v "/srv/my data:/data"`, "", OpenTree{"/srv/my data", true, share, data})
+	b.Inside(`-v "/srv/my data:/data"`, "", Attach{Tree: data, Root: root, At: "/data", What: `bind "/srv/my data"`})
+	if !g.rootfs {
+		work, pin := b.NewSlot(), b.NewSlot()
+		b.Inside("", "the working directory", OpenTree{WorkingDirectory, true, share, work})
+		b.Inside("", "", Attach{Tree: work, Root: root, At: "/home/me/work", What: "bind /home/me/work"})
+		b.Inside("", "nobox's own, never writable from inside", CopyBoxTree{root, "/home/me/work/nobox", view, pin})
+		b.Inside("", "", Attach{Tree: pin, Root: root, At: "/home/me/work/nobox"})
+	}
+	b.Inside("", "the host's tree is out of reach from here on", Pivot{root})
+
+	b.Inside("", "", SetUmask{0o022})
+	b.Inside("", "", NewSession{})
+	if g.terminal {
+		b.Inside("", "nobox relays it to the caller's terminal", SendPTY{master})
+		b.Host("", "", TakePTY{})
+		b.Inside("", "", TakeTTY{peer, [3]bool{true, true, false}})
+	}
+	b.Inside("", "", DropBounding{caps, 40})
+	become := SetIDs{UID: 0, GID: 0}
+	if g.ranges {
+		become = SetIDs{1000, 1000, []uint32{}}
+	}
+	b.Inside("-u", "", become)
+	b.Inside("", "", SetCaps{0})
+	b.Inside("", "no program can give more than this", NoNewPrivs{})
+	b.Inside("", "", NotDumpable{})
+	b.Inside("", "a change of ids takes the tie away", DieWithParent{})
+	if g.terminal || !g.reaper {
+		b.Host("", "", Watch{})
+		b.Host("", "", Release{EventGo})
+		b.Inside("", "", Await{EventGo})
+	}
+	after := len(b.Steps) - 1
+	if g.reaper {
+		b.Inside("", "", Foreground{g.terminal})
+	}
+	b.Inside("-w", "", Chdir{"/data"})
+	b.Inside("", "as the caller had it", Rlimit{"nofile", unix.RLIMIT_NOFILE, 1024, ^uint64(0)})
+	b.Inside("", "", CloseFiles{})
+	b.Inside("", "", RestoreSignals{1 << (unix.SIGHUP - 1), 0})
+	b.Inside("", "", Exec{[]BoxPath{"/usr/bin/make", "/bin/make"}, []string{"make", "it so"}, []string{"PATH=/usr/bin:/bin", "TOKEN=secret"}})
+
+	p := &Plan{Steps: b.Steps, Init: Init{Reaper: g.reaper, After: after}, Slots: b.Slots()}
+	if !g.ranges {
+		p.Notes = []string{"one id only: /etc/subuid grants me no range; remedy: sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 me"}
+	}
+	return p
+}

@@ -1,0 +1,341 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/idmap"
+	"nobox/plan"
+	"nobox/slirp"
+)
+
+// defaultCaps are docker's: they only have power over the box itself, and
+// root inside needs them (chown, apt, useradd, a server on port 80).
+// moby/oci/caps/defaults.go.
+const defaultCaps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FSETID |
+	1<<unix.CAP_FOWNER | 1<<unix.CAP_MKNOD | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SETGID |
+	1<<unix.CAP_SETUID | 1<<unix.CAP_SETFCAP | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_NET_BIND_SERVICE |
+	1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_KILL | 1<<unix.CAP_AUDIT_WRITE
+
+// Compile makes the plan of one run. It is pure, and the table of contents:
+// what a box is made of stands here in the order in which it is made.
+//
+// Preconditions: f answers QuestionsOf(o) and MoreQuestions(o, f).
+func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
+	if err := validate(&o, f); err != nil {
+		return nil, err
+	}
+	ids, err := idmap.Choose(mapRequest(&o), f.IDs)
+	if err != nil {
+		return nil, err
+	}
+	who, err := lookupUser(&o, f, ids)
+	if err != nil {
+		return nil, err
+	}
+	v := newView(&o, f)
+	if v.err != nil {
+		return nil, v.err
+	}
+	v.view.Owner = [2]uint32{who.uid, who.gid}
+	if gid := uint32(ttyGid); mapped(ids.HostGID(gid)) {
+		v.view.TTYGid = &gid
+	}
+	terminal := wantsTerminal(&o, f)
+
+	p := &plan.Plan{Notes: v.notes}
+	if ids.Note != "" {
+		p.Notes = append(p.Notes, ids.Note)
+	}
+	if f.UID == 0 && !hidesRoot(ids) {
+		p.Notes = append(p.Notes, "running as root: root inside owns what root owns outside; map a range (--uidmap 0:100000:65536) or run as an ordinary user")
+	}
+
+	b := &plan.Builder{}
+	b.Host("", "", plan.Clone{Flags: namespaces(o.Net)})
+	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
+
+	ids.Steps(b, mapFlag(&o), true, f.IDs)
+	b.Inside("", "modes are as written below", plan.SetUmask{Mask: 0})
+	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
+	slirp.Steps(b, o.Net == NetHost, flagIf(o.Net != NetDefault, "--net"))
+
+	pty, err := v.view.Steps(b, f)
+	if err != nil {
+		return nil, err
+	}
+
+	b.Inside("", "", plan.SetUmask{Mask: f.Umask})
+	b.Inside("", "", plan.NewSession{})
+	if terminal {
+		b.Inside("", "nobox relays it to the caller's terminal", plan.SendPTY{Master: pty.Master})
+		b.Host("", "", plan.TakePTY{})
+		b.Inside("", "", plan.TakeTTY{Peer: pty.Peer, Streams: f.Streams.TTY})
+	}
+
+	privileges(b, &o, f, ids, who)
+
+	if o.AsPid1 || terminal {
+		b.Host("", "", plan.Watch{})
+		b.Host("", "", plan.Release{Event: plan.EventGo})
+		b.Inside("", "", plan.Await{Event: plan.EventGo})
+	}
+	p.Init = plan.Init{Reaper: !o.AsPid1, After: len(b.Steps) - 1}
+
+	if err := command(b, &o, f, v, who, terminal); err != nil {
+		return nil, err
+	}
+	p.Steps, p.Slots = b.Steps, b.Slots()
+	return p, nil
+}
+
+// namespaces of a box: all seven, but for a network shared with the host.
+func namespaces(n Net) uint64 {
+	ns := uint64(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC |
+		unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET)
+	if n == NetHost {
+		ns &^= unix.CLONE_NEWNET
+	}
+	return ns
+}
+
+// privileges lets go of everything the command must not have; from the last
+// step that needs a capability on.
+func privileges(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, who user) {
+	caps := uint64(defaultCaps)
+	from := ""
+	if o.Userns == UsernsKeepID {
+		caps, from = 0, "-c"
+	}
+	b.Inside(from, "", plan.DropBounding{Keep: caps, Last: f.LastCap})
+	ownIDs := plan.SetIDs{UID: who.uid, GID: who.gid}
+	if ids.Setgroups {
+		ownIDs.Groups = who.groups
+		if ownIDs.Groups == nil {
+			ownIDs.Groups = []uint32{}
+		}
+	}
+	if ids.Setgroups || o.User != "" {
+		b.Inside(flagIf(o.User != "", "-u"), "supplementary groups are dropped", ownIDs)
+	}
+	if who.uid != 0 {
+		caps = 0
+	}
+	b.Inside(from, "", plan.SetCaps{Keep: caps})
+	b.Inside("", "no program can give more than this", plan.NoNewPrivs{})
+	b.Inside("", "", plan.NotDumpable{})
+	b.Inside("", "a change of ids takes the tie away", plan.DieWithParent{})
+}
+
+// command appends what the command's own process does.
+func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, terminal bool) error {
+	if !o.AsPid1 {
+		b.Inside("", "", plan.Foreground{Terminal: terminal})
+	}
+	dir, from := v.start, flagIf(o.Workdir != "", "-w")
+	b.Inside(from, "", plan.Chdir{Path: plan.BoxPath(dir)})
+	nofile := false
+	for _, u := range o.Ulimits {
+		b.Inside(u.From, "", plan.Rlimit{Name: u.Name, Resource: u.Resource, Soft: u.Soft, Hard: u.Hard})
+		nofile = nofile || u.Resource == unix.RLIMIT_NOFILE
+	}
+	if !nofile {
+		b.Inside("", "as the caller had it", plan.Rlimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: f.NoFile[0], Hard: f.NoFile[1]})
+	}
+	b.Inside("", "", plan.CloseFiles{})
+	b.Inside("", "", plan.RestoreSignals{Ignored: f.SignalsIgnored, Mask: f.SignalsBlocked})
+
+	env, err := environment(o, f, who)
+	if err != nil {
+		return err
+	}
+	args := o.Command
+	if len(args) == 0 {
+		args = []string{shell(o, f, v)}
+	}
+	e := plan.Exec{Args: args, Env: env}
+	switch {
+	case args[0] == "":
+		return &Error{What: `run ""`, Cause: ErrNoCommand}
+	case strings.Contains(args[0], "/"):
+		e.Files = []plan.BoxPath{plan.BoxPath(args[0])}
+	default:
+		for _, d := range strings.Split(lookup(env, "PATH", defaultPath), ":") {
+			if strings.HasPrefix(d, "/") {
+				e.Files = append(e.Files, plan.BoxPath(path.Join(d, args[0])))
+			}
+		}
+		if len(e.Files) == 0 {
+			return &Error{What: "run " + plan.Quote(args[0]), Cause: errors.New("PATH has no absolute directory")}
+		}
+	}
+	b.Inside("", "", e)
+	return nil
+}
+
+// ErrNoCommand is a command without a name.
+var ErrNoCommand = errors.New("the command's name is empty")
+
+// defaultPath is the one of docker's images.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// ttyGid is the group that terminals belong to on Linux systems, "tty" on all
+// of them; systemd's sysusers.d/basic.conf.
+const ttyGid = 5
+
+// wantsTerminal says whether the box gets a pty of its own.
+func wantsTerminal(o *Options, f *host.Facts) bool {
+	return o.Terminal != No && f.Streams.TTY[0]
+}
+
+func mapped(_ uint32, ok bool) bool { return ok }
+
+// hidesRoot says whether no id inside is the host's root.
+func hidesRoot(m idmap.Map) bool {
+	_, uid := m.BoxUID(0)
+	return !uid
+}
+
+func flagIf(given bool, flag string) string {
+	if given {
+		return flag
+	}
+	return ""
+}
+
+func hostname(o *Options) string {
+	if o.Hostname != "" {
+		return o.Hostname
+	}
+	return "nobox"
+}
+
+func mapFlag(o *Options) string {
+	switch {
+	case len(o.UIDMap) > 0:
+		return o.UIDMap[0].From
+	case len(o.GIDMap) > 0:
+		return o.GIDMap[0].From
+	case o.Userns == UsernsRoot:
+		return "-r"
+	case o.Userns == UsernsKeepID:
+		return "-c"
+	}
+	return ""
+}
+
+// mapRequest says in idmap's words how the ids are to be mapped.
+func mapRequest(o *Options) idmap.Request {
+	if len(o.UIDMap)+len(o.GIDMap) > 0 {
+		conv := func(ms []MapRequest) (out []idmap.Manual) {
+			for _, m := range ms {
+				out = append(out, idmap.Manual{Box: m.Box, Host: m.Host, Count: m.Count, Absolute: m.Absolute, From: m.From})
+			}
+			return out
+		}
+		return idmap.Request{Mode: idmap.ByHand, UID: conv(o.UIDMap), GID: conv(o.GIDMap)}
+	}
+	switch o.Userns {
+	case UsernsRoot:
+		return idmap.Request{Mode: idmap.Root}
+	case UsernsKeepID:
+		return idmap.Request{Mode: idmap.KeepID}
+	}
+	return idmap.Request{Mode: idmap.Auto}
+}
+
+// environment is what the command gets: an allow-list of the caller's, unless
+// all of it was asked for, and what flags set.
+func environment(o *Options, f *host.Facts, who user) ([]string, error) {
+	var env []string
+	set := func(name, value string) {
+		kv := name + "=" + value
+		for i, old := range env {
+			if strings.HasPrefix(old, name+"=") {
+				env[i] = kv
+				return
+			}
+		}
+		env = append(env, kv)
+	}
+	caller := map[string]string{}
+	for _, kv := range f.Env {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok || name == "" {
+			continue
+		}
+		if _, twice := caller[name]; twice {
+			continue // getenv(3) finds the first
+		}
+		caller[name] = value
+		if o.EnvHost || allowed(name) {
+			set(name, value)
+		}
+	}
+	if o.Rootfs != "" && !o.EnvHost {
+		set("PATH", defaultPath)
+		set("HOME", who.home)
+	} else if o.User != "" && who.home != "" && o.Rootfs != "" {
+		set("HOME", who.home)
+	}
+	if lookup(env, "PATH", "") == "" {
+		set("PATH", defaultPath)
+	}
+	for _, e := range o.Env {
+		if e.FromCaller {
+			if v, ok := caller[e.Name]; ok {
+				set(e.Name, v)
+			}
+			continue
+		}
+		if strings.IndexByte(e.Name+e.Value, 0) >= 0 {
+			return nil, &Error{What: "set " + plan.Quote(e.Name), Flag: e.From, Cause: errors.New("it holds a NUL byte")}
+		}
+		set(e.Name, e.Value)
+	}
+	return env, nil
+}
+
+// allowed is the allow-list of spec.md.
+func allowed(name string) bool {
+	switch name {
+	case "PATH", "HOME", "SHELL", "TERM", "COLORTERM", "LANG", "TZ", "NO_COLOR":
+		return true
+	}
+	return strings.HasPrefix(name, "LC_")
+}
+
+func lookup(env []string, name, otherwise string) string {
+	for _, kv := range env {
+		if strings.HasPrefix(kv, name+"=") {
+			return kv[len(name)+1:]
+		}
+	}
+	return otherwise
+}
+
+// shell is $SHELL if the box has it, else /bin/sh.
+func shell(o *Options, f *host.Facts, v *view) string {
+	sh := lookup(f.Env, "SHELL", "")
+	if !strings.HasPrefix(sh, "/") || v.hides(path.Clean(sh)) {
+		return "/bin/sh"
+	}
+	if pf := f.Places[host.Place{Base: v.base(), Path: path.Clean(sh)}]; pf.Kind != host.File {
+		return "/bin/sh"
+	}
+	return sh
+}
+
+// user is who runs the command.
+type user struct {
+	uid, gid uint32
+	groups   []uint32
+	home     string
+}
+
+func (u user) String() string { return fmt.Sprintf("%d:%d", u.uid, u.gid) }

@@ -1,0 +1,314 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/mounts"
+	"nobox/plan"
+	"nobox/userns"
+)
+
+// A Refined is a step's failure with the cause that the machine shows for it.
+// It unwraps to the step's own error.
+type Refined struct {
+	what, flag, cause string
+	err               error
+}
+
+func (e *Refined) Error() string {
+	if e.flag == "" {
+		return fmt.Sprintf("%s: %s", e.what, e.cause)
+	}
+	return fmt.Sprintf("%s (%s): %s", e.what, e.flag, e.cause)
+}
+
+func (e *Refined) Unwrap() error { return e.err }
+
+// Diagnose looks at the machine again, since only a failure makes these
+// questions worth asking, and returns the error with the cause it finds, and
+// what can be done about it. Each hint is supported by a fact.
+func Diagnose(err error, o Options, f *host.Facts) (error, []string) {
+	var checked *Error
+	if errors.As(err, &checked) {
+		return err, checked.Hints
+	}
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		if h := hinted.Hint(); h != "" {
+			return err, []string{h}
+		}
+		return err, nil
+	}
+	var failed *plan.StepError
+	if !errors.As(err, &failed) {
+		return err, nil
+	}
+	switch a := failed.Step.Do.(type) {
+	case plan.Exec:
+		return diagnoseExec(failed, a, o, f)
+	case plan.Clone:
+		return diagnoseClone(failed)
+	case plan.MapIDs:
+		return diagnoseMapIDs(failed)
+	}
+	refine := func(cause string, hints ...string) (error, []string) {
+		return &Refined{failed.Step.Do.Cannot(), failed.Step.From, cause, failed}, hints
+	}
+	denied := errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES)
+	if denied && restrictedByAppArmor() {
+		return refine("permission denied: AppArmor lets user namespaces be made here, but gives them no capabilities", appArmorHints(f)...)
+	}
+	switch a := failed.Step.Do.(type) {
+	case plan.NewFS:
+		if a.Type == "proc" && denied {
+			return refine("the kernel refuses a new /proc where part of the present one is covered; an outer container masks it",
+				"start the outer container with --security-opt systempaths=unconfined (docker) or --security-opt unmask=ALL (podman)")
+		}
+	}
+	switch {
+	case denied && mountStep(failed.Step.Do) && host.SeccompFilter():
+		return refine("permission denied: a seccomp filter on nobox itself, of an outer container or sandbox, forbids it",
+			"start the outer container with --security-opt seccomp=unconfined")
+	case errors.Is(failed.Err, userns.ErrShort):
+		return refine("the system call did less than it must")
+	case errors.Is(failed.Err, unix.EMFILE):
+		return refine(fmt.Sprintf("too many open files: the limit is %d", f.NoFile[1]), "ulimit -n shows it; 64 are enough for a small box")
+	case errors.Is(failed.Err, unix.ENOSPC):
+		if _, ok := failed.Step.Do.(plan.File); ok {
+			return refine("no space left on the box's tmpfs: the machine is short of memory")
+		}
+		if mountStep(failed.Step.Do) {
+			return refine("no space left: the mount namespace has too many mounts", "sysctl fs.mount-max is the limit, "+host.Sysctl("fs/mount-max")+" here")
+		}
+	case errors.Is(failed.Err, unix.ENAMETOOLONG):
+		return refine("the path is longer than the kernel takes, 4095 bytes")
+	case errors.Is(failed.Err, unix.ELOOP):
+		if _, ok := failed.Step.Do.(plan.Chdir); ok {
+			return refine("a link of /proc that leads elsewhere is on the way, or too many symbolic links")
+		}
+		return refine("a symbolic link is in the way, where none was when nobox looked")
+	}
+	return err, nil
+}
+
+func mountStep(a plan.Action) bool {
+	switch a.(type) {
+	case plan.PrivateMounts, plan.OpenTree, plan.CopyTree, plan.CopyBoxTree, plan.NewFS, plan.AttachRoot,
+		plan.Attach, plan.AttachIn, plan.SetAttr, plan.Pivot, plan.Detach:
+		return true
+	}
+	return false
+}
+
+// restrictedByAppArmor is Ubuntu's switch; its release notes of 23.10.
+func restrictedByAppArmor() bool {
+	return host.Sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1"
+}
+
+func appArmorHints(f *host.Facts) []string {
+	return []string{
+		"a profile for this very binary lets it: sudo tee /etc/apparmor.d/nobox, with the line below, then sudo apparmor_parser -r /etc/apparmor.d/nobox",
+		fmt.Sprintf("abi <abi/4.0>, profile nobox %s flags=(unconfined) { userns, }", plan.Quote(string(f.Exe))),
+	}
+}
+
+// diagnoseClone finds why no namespaces can be made; user_namespaces(7),
+// namespaces(7), clone(2).
+func diagnoseClone(failed *plan.StepError) (error, []string) {
+	refine := func(what, cause string, hints ...string) (error, []string) {
+		return &Refined{what, failed.Step.From, cause, failed}, hints
+	}
+	const user = "create a user namespace"
+	if host.Sysctl("kernel/unprivileged_userns_clone") == "0" {
+		return refine(user, "unprivileged user namespaces are switched off (kernel.unprivileged_userns_clone=0)",
+			"sudo sysctl -w kernel.unprivileged_userns_clone=1")
+	}
+	for _, ns := range []string{"user", "mnt", "pid", "net", "uts", "ipc", "cgroup"} {
+		name := "max_" + ns + "_namespaces"
+		limit := host.Sysctl("user/" + name)
+		what := "create a namespace (" + ns + ")"
+		if ns == "user" {
+			what = user
+		}
+		if limit == "0" {
+			return refine(what, "they are switched off (user."+name+"=0)", "sudo sysctl -w user."+name+"=15000")
+		}
+		if ns == "user" && errors.Is(failed.Err, unix.EUSERS) {
+			return refine(what, "user namespaces are nested too deep already: 32 levels are the kernel's limit")
+		}
+	}
+	switch {
+	case errors.Is(failed.Err, unix.ENOSPC):
+		return refine(user, "this user has as many namespaces as the machine allows",
+			"sysctl user.max_user_namespaces is "+host.Sysctl("user/max_user_namespaces")+"; end other boxes or raise it")
+	case errors.Is(failed.Err, unix.EAGAIN):
+		return refine("start a process", "this user has as many processes as allowed", "ulimit -u shows the limit; a cgroup may have another, pids.max")
+	case errors.Is(failed.Err, unix.ENOMEM):
+		return refine("start a process", "out of memory")
+	case errors.Is(failed.Err, unix.EPERM) && host.Chrooted():
+		return refine(user, "nobox runs in a chroot, and the kernel makes no user namespaces there", "run it outside of the chroot")
+	case errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES) || errors.Is(failed.Err, unix.ENOSYS):
+		if restrictedByAppArmor() {
+			return refine(user, "AppArmor restricts user namespaces here", "sudo sysctl kernel.apparmor_restrict_unprivileged_userns shows the switch; a profile for nobox's binary with the rule \"userns,\" opens it for nobox alone")
+		}
+		if host.SeccompFilter() {
+			return refine(user, "a seccomp filter on nobox itself, of an outer container or sandbox, forbids it",
+				"start the outer container with --security-opt seccomp=unconfined")
+		}
+		return refine(user, "permission denied")
+	case errors.Is(failed.Err, unix.EINVAL):
+		return refine("create the namespaces", "this kernel was built without one of them", "CONFIG_USER_NS, CONFIG_PID_NS, CONFIG_NET_NS, CONFIG_UTS_NS, CONFIG_IPC_NS and CONFIG_CGROUPS are needed")
+	}
+	return failed, nil
+}
+
+func diagnoseMapIDs(failed *plan.StepError) (error, []string) {
+	var h *userns.HelperError
+	if errors.As(failed.Err, &h) {
+		return failed, []string{"subuid(5) and subgid(5) hold the ranges; -r maps one id and needs no helper"}
+	}
+	return failed, nil
+}
+
+// diagnoseExec says why a command could not be run, as a shell would.
+func diagnoseExec(failed *plan.StepError, a plan.Exec, o Options, f *host.Facts) (error, []string) {
+	refine := func(cause string, hints ...string) (error, []string) {
+		return &Refined{a.Cannot(), failed.Step.From, cause, failed}, hints
+	}
+	v := newView(&o, f)
+	switch {
+	case errors.Is(failed.Err, unix.E2BIG):
+		return refine("its arguments and environment are larger than the kernel takes", "one argument may have 128 KiB, all together a quarter of ulimit -s")
+	case errors.Is(failed.Err, unix.ETXTBSY):
+		return refine("the file is open for writing")
+	case errors.Is(failed.Err, unix.ENAMETOOLONG):
+		return refine("the name is longer than the kernel takes")
+	case errors.Is(failed.Err, unix.ENOMEM):
+		return refine("out of memory")
+	}
+	found := false
+	for _, file := range a.Files {
+		p, ok := v.onHost(string(file), f)
+		if !ok {
+			continue
+		}
+		kind, mode, head := host.Head(p)
+		if kind == host.None {
+			continue
+		}
+		found = true
+		switch {
+		case kind == host.Dir && errors.Is(failed.Err, unix.EACCES):
+			return refine("it is a directory")
+		case kind != host.File && kind != host.Dir && errors.Is(failed.Err, unix.EACCES):
+			return refine("it is no regular file")
+		case errors.Is(failed.Err, unix.EACCES) && mode&0o111 == 0:
+			return refine("it is not executable", "chmod +x "+string(file))
+		case errors.Is(failed.Err, unix.EACCES):
+			return refine("permission denied", "a directory on the way, or the interpreter of a script, is closed to the box's ids; or it lies on a file system mounted noexec")
+		case errors.Is(failed.Err, unix.ENOENT) && bytes.HasPrefix(head, []byte("#!")):
+			return refine(fmt.Sprintf("its interpreter %s is not in the box", plan.Quote(interpreter(head))))
+		case errors.Is(failed.Err, unix.ENOENT) && bytes.HasPrefix(head, []byte("\x7fELF")):
+			return refine("its dynamic loader is not in the box", "a static binary needs none")
+		case errors.Is(failed.Err, unix.ENOEXEC) && bytes.HasPrefix(head, []byte("\x7fELF")):
+			return refine(wrongMachine(head))
+		case errors.Is(failed.Err, unix.ENOEXEC) && len(head) == 0:
+			return refine("the file is empty")
+		case errors.Is(failed.Err, unix.ENOEXEC):
+			return refine("it is neither a program nor a script that starts with #!", "sh "+string(file)+" runs it by the shell")
+		}
+	}
+	if errors.Is(failed.Err, unix.ENOENT) || errors.Is(failed.Err, unix.ENOTDIR) {
+		if len(a.Files) == 1 && strings.Contains(a.Args[0], "/") {
+			if !found && o.Rootfs == "" && v.hides(path.Clean(string(a.Files[0]))) {
+				if kind, _, _ := host.Head(host.Place{Path: string(a.Files[0])}); kind != host.None {
+					return refine("no such file in the box: what the host has there is hidden", "-v "+path.Dir(string(a.Files[0]))+":"+path.Dir(string(a.Files[0]))+":ro shows it, --home=ro the home")
+				}
+			}
+			return refine("no such file in the box")
+		}
+		for _, file := range a.Files {
+			if o.Rootfs == "" && v.hides(path.Clean(string(file))) {
+				if kind, _, _ := host.Head(host.Place{Path: string(file)}); kind == host.File {
+					return refine("not found in the box's PATH", fmt.Sprintf("the host's %s is hidden; --home=ro shows the home, -v DIR:DIR:ro a directory", plan.Quote(string(file))))
+				}
+			}
+		}
+		return refine("not found in the box's PATH")
+	}
+	return failed, nil
+}
+
+// onHost is where on the host a path of the box is looked for, false where the
+// box has nothing of the host's.
+func (v *view) onHost(p string, f *host.Facts) (host.Place, bool) {
+	if !strings.HasPrefix(p, "/") {
+		p = path.Join(v.start, p)
+	}
+	p = path.Clean(p)
+	best := -1
+	for i, e := range v.Entries {
+		if within(string(e.At), p) && (best < 0 || len(e.At) >= len(v.Entries[best].At)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return host.Place{Base: v.base(), Path: p}, true
+	}
+	e := v.Entries[best]
+	if e.What != mounts.Bind {
+		return host.Place{}, false
+	}
+	return host.Place{Base: "/", Path: path.Join(string(e.Source), strings.TrimPrefix(p, string(e.At)))}, true
+}
+
+func interpreter(head []byte) string {
+	line, _, _ := bytes.Cut(head[2:], []byte("\n"))
+	name, _, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
+	return strings.TrimRight(name, "\r")
+}
+
+// machines are the ELF machines one meets; elf.h.
+func machineName(m uint16) string {
+	switch m {
+	case 3:
+		return "i386"
+	case 8:
+		return "mips"
+	case 20, 21:
+		return "powerpc"
+	case 22:
+		return "s390"
+	case 40:
+		return "arm"
+	case 62:
+		return "x86-64"
+	case 183:
+		return "aarch64"
+	case 243:
+		return "riscv"
+	}
+	return fmt.Sprintf("machine %d", m)
+}
+
+func wrongMachine(head []byte) string {
+	own, _ := host.Machine()
+	if len(head) < 20 {
+		return "it is a damaged program"
+	}
+	m := uint16(head[18]) | uint16(head[19])<<8
+	if head[5] == 2 {
+		m = uint16(head[19]) | uint16(head[18])<<8
+	}
+	if m == own {
+		return "it is a damaged program"
+	}
+	return fmt.Sprintf("it is a program for %s, and this machine is %s", machineName(m), machineName(own))
+}

@@ -1,0 +1,121 @@
+package sandbox
+
+import (
+	"time"
+
+	"nobox/plan"
+)
+
+// Options is what was asked for: a description of the box, free of any
+// command line's order and spelling. The zero value of a field is "not asked".
+type Options struct {
+	Command []string // empty: a shell
+
+	// Root directory. "" is the host's own tree, read-only.
+	Rootfs   plan.HostPath
+	ReadOnly bool // --read-only
+
+	Cwd   Share // --cwd; ShareDefault is rw, or nothing where that would share the home
+	Home  Share // --home; ShareDefault is hidden
+	Binds []Bind
+	Tmpfs []Tmpfs
+
+	Workdir  string // -w, "" is the default
+	Hostname string // --hostname, "" is nobox
+	Net      Net    // --net
+
+	Env     []EnvVar // -e and --env-file, in order
+	EnvHost bool     // --env-host
+
+	Userns     Userns       // --userns, -r, -c
+	UsernsFrom string       // which of them, as given; "" is the default or --uidmap
+	UIDMap     []MapRequest // --uidmap
+	GIDMap     []MapRequest // --gidmap
+	User       string       // -u, "" is root, or with keep-id the caller
+
+	AsPid1      bool     // --as-pid-1
+	Terminal    Tristate // -t
+	Ulimits     []Ulimit
+	Timeout     time.Duration // 0 is none
+	StopTimeout time.Duration // from TERM to KILL; 0 is at once
+
+	BestEffort bool // --best-effort
+}
+
+// Share is how much of a directory of the host a box gets.
+type Share uint8
+
+const (
+	ShareDefault Share = iota
+	ShareRW
+	ShareRO
+	ShareHidden
+)
+
+// Tristate is a flag that may also be absent.
+type Tristate uint8
+
+const (
+	Unset Tristate = iota
+	Yes
+	No
+)
+
+// Net is the network of a box.
+type Net uint8
+
+const (
+	NetDefault Net = iota
+	NetNone        // an own network namespace with lo alone
+	NetHost        // the host's network namespace
+)
+
+// Userns is how the caller's ids are mapped.
+type Userns uint8
+
+const (
+	UsernsAuto   Userns = iota // root inside is the caller, and the subordinate ids from 1 up
+	UsernsRoot                 // root inside is the caller, nothing else
+	UsernsKeepID               // the caller keeps uid and gid
+)
+
+// MapRequest is one C:H:N of --uidmap or --gidmap. Host counts from the ids
+// the caller owns (0 is the caller, 1 and up the subordinate ids), as podman
+// counts, or is an id of the host with Absolute (@H).
+type MapRequest struct {
+	Box, Host, Count uint32
+	Absolute         bool
+	From             string // the flag as given
+}
+
+// Bind shares a path of the host with the box.
+type Bind struct {
+	Source   string // as given, "" never
+	Target   string // absolute, cleaned
+	ReadOnly bool
+	From     string // the flag as given
+}
+
+// Tmpfs is an empty file system in memory.
+type Tmpfs struct {
+	Target  string
+	Size    uint64 // bytes, 0 is the kernel's default
+	Mode    uint32 // 0 is 1777
+	Options struct{ ReadOnly, NoExec bool }
+	From    string
+}
+
+// EnvVar sets a variable, or with FromCaller takes the caller's value.
+type EnvVar struct {
+	Name, Value string
+	FromCaller  bool
+	From        string
+}
+
+// Ulimit is a resource limit; ^0 is unlimited.
+type Ulimit struct {
+	Name       string
+	Resource   int
+	Soft, Hard uint64
+	From       string
+}

@@ -1,0 +1,183 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/plan"
+	"nobox/signals"
+	"nobox/terminal"
+	"nobox/userns"
+)
+
+// hangupGrace is how long what runs inside has after the caller's terminal
+// went away; it got its SIGHUP.
+const hangupGrace = 2 * time.Second
+
+// Result is how a box ended.
+type Result struct {
+	Status   unix.WaitStatus // of the command
+	TimedOut bool            // --timeout passed
+}
+
+// ExitTimeout is timeout(1)'s.
+const ExitTimeout = 124
+
+// ExitCode is the command's own code, 128+n if a signal ended it, 124 after
+// the timeout.
+func (r Result) ExitCode() int {
+	switch {
+	case r.TimedOut:
+		return ExitTimeout
+	case r.Status.Signaled():
+		return 128 + int(r.Status.Signal())
+	}
+	return r.Status.ExitStatus()
+}
+
+// Hooks let whoever runs a box say something about it.
+type Hooks struct {
+	Note    func(string)                    // a line for the user, before the box starts
+	Started func(pid int)                   // the host side is done
+	Timing  func(what string, at time.Time) // nil, or called along the way
+}
+
+// Prepare answers the questions of o and compiles it, starting nothing.
+func Prepare(o Options) (*plan.Plan, *host.Facts, error) {
+	f := host.Probe(QuestionsOf(o))
+	p, err := prepare(o, &f)
+	return p, &f, err
+}
+
+func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
+	f.Look(MoreQuestions(o, f))
+	p, err := Compile(o, f)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Run runs a box and returns when it and everything inside has ended. The
+// error is an *Error or one of a mechanism's where nothing was started, and a
+// *plan.StepError where a step failed; then nothing is left of the box.
+//
+// Preconditions: as userns.Start; the process is not used for anything else.
+func Run(o Options, h Hooks) (Result, *host.Facts, error) {
+	f := host.Probe(QuestionsOf(o))
+	if f.Refused == nil {
+		f.Refused = map[plan.Fact]string{}
+	}
+	mark(h, "probed")
+	said := map[string]bool{}
+	for {
+		p, err := prepare(o, &f)
+		if err != nil {
+			return Result{}, &f, err
+		}
+		mark(h, "compiled")
+		for _, n := range p.Notes {
+			if !said[n] {
+				said[n] = true
+				h.Note(n)
+			}
+		}
+		r, err := attempt(o, &f, p, h)
+		var failed *plan.StepError
+		if errors.As(err, &failed) && failed.Step.Needs != plan.FactNone && f.Has(failed.Step.Needs) {
+			// The machine does not have what was believed: once more without.
+			f.Refused[failed.Step.Needs] = failed.Err.Error()
+			if failed.Step.Needs == plan.FactNewIDMap {
+				f.HelpersRefused = failed.Err.Error()
+			}
+			continue
+		}
+		return r, &f, err
+	}
+}
+
+func mark(h Hooks, what string) {
+	if h.Timing != nil {
+		h.Timing(what, time.Now())
+	}
+}
+
+// attempt starts p and waits for it.
+func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
+	tty := wantsTerminal(&o, f)
+	var term *userns.Terminal
+	if tty {
+		term = &userns.Terminal{FD: 0, Termios: f.Streams.Termios}
+	}
+	box, err := userns.Start(p, term)
+	if err != nil {
+		return Result{}, err
+	}
+	mark(h, "started")
+	// Up to here they act as ever: nobox ends, and the kernel ends the inside.
+	inbox, err := signals.Take(passed(f, tty)...)
+	if err != nil {
+		box.Kill()
+		box.Reap()
+		return Result{}, fmt.Errorf("cannot take the signals: %w", err)
+	}
+	defer inbox.GiveBack()
+	s := &session{box: box, signals: inbox, stopTimeout: o.StopTimeout, hungUp: -1}
+	if tty {
+		s.relay = terminal.NewRelay(box.Master, terminal.Streams{TTY: f.Streams.TTY, FD: 0, Size: f.Streams.Size, Termios: f.Streams.Termios})
+		defer s.relay.Close()
+		if err = s.relay.Start(); err == nil {
+			err = s.watchTerminal()
+		}
+		if err != nil {
+			box.Kill()
+			box.Reap()
+			return Result{}, fmt.Errorf("cannot relay the terminal: %w", err)
+		}
+	}
+	letGo(f, tty)
+	if h.Started != nil {
+		h.Started(box.PID())
+	}
+	r, err := s.wait(o.Timeout)
+	mark(h, "ended")
+	return r, err
+}
+
+// passed are the signals that go on to the command; spec.md. What the caller
+// ignored stays ignored: nohup(1). TSTP only without a terminal of the box's
+// own: with one Ctrl-Z is typed into the box.
+func passed(f *host.Facts, tty bool) []unix.Signal {
+	var out []unix.Signal
+	for _, sig := range [...]unix.Signal{
+		unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP,
+	} {
+		if f.SignalsIgnored&(1<<(sig-1)) == 0 && !(tty && sig == unix.SIGTSTP) {
+			out = append(out, sig)
+		}
+	}
+	return out
+}
+
+// letGo puts /dev/null in the place of the caller's streams that only the
+// command uses, so that a pipe ends when the command is done with it.
+func letGo(f *host.Facts, tty bool) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(null)
+	for fd := 0; fd < 2; fd++ {
+		if !tty || !f.Streams.TTY[fd] {
+			unix.Dup3(null, fd, 0)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"nobox/host"
+	"nobox/plan"
+)
+
+// An Error is something that cannot be done, found before anything started.
+type Error struct {
+	What  string
+	Flag  string // "" for a default
+	Cause error
+	Hints []string
+}
+
+func (e *Error) Error() string {
+	if e.Flag == "" {
+		return fmt.Sprintf("cannot %s: %v", e.What, e.Cause)
+	}
+	return fmt.Sprintf("cannot %s (%s): %v", e.What, e.Flag, e.Cause)
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// kernelFloor is the first version with mount_setattr(2).
+var kernelFloor = [2]int{5, 12}
+
+// validate holds the checks that need no mechanism's knowledge.
+func validate(o *Options, f *host.Facts) error {
+	for _, check := range []func(*Options, *host.Facts) error{
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkWorkdir, checkTerminal,
+	} {
+		if err := check(o, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkKernel(o *Options, f *host.Facts) error {
+	if f.Kernel[0] < kernelFloor[0] || f.Kernel[0] == kernelFloor[0] && f.Kernel[1] < kernelFloor[1] {
+		return &Error{What: "make a box", Cause: fmt.Errorf("Linux %s is too old: nobox needs %d.%d, for mount_setattr(2)", f.Release, kernelFloor[0], kernelFloor[1])}
+	}
+	return nil
+}
+
+func checkCommand(o *Options, f *host.Facts) error {
+	for i, a := range o.Command {
+		if strings.IndexByte(a, 0) >= 0 {
+			return &Error{What: "run " + plan.Quote(o.Command[0]), Cause: fmt.Errorf("argument %d holds a NUL byte", i)}
+		}
+	}
+	return nil
+}
+
+func checkHostname(o *Options, f *host.Facts) error {
+	n := o.Hostname
+	if n == "" {
+		return nil
+	}
+	bad := func(cause string) error {
+		return &Error{What: "name the host " + plan.Quote(n), Flag: "--hostname", Cause: errors.New(cause)}
+	}
+	if len(n) > 64 { // __NEW_UTS_LEN, sethostname(2)
+		return bad("it is longer than 64 bytes")
+	}
+	for _, c := range []byte(n) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return bad("a host name has letters, digits, hyphens and dots")
+		}
+	}
+	return nil
+}
+
+func checkRootfs(o *Options, f *host.Facts) error {
+	if o.Rootfs == "" {
+		if o.ReadOnly {
+			return nil // the host's tree always is
+		}
+		return nil
+	}
+	s := f.Sources[string(o.Rootfs)]
+	what := "use " + plan.Quote(string(o.Rootfs)) + " as the root"
+	switch {
+	case s.Err != nil:
+		return &Error{What: what, Flag: "--rootfs", Cause: s.Err}
+	case s.Kind != host.Dir:
+		return &Error{What: what, Flag: "--rootfs", Cause: fmt.Errorf("it is %v, not a directory", s.Kind),
+			Hints: []string{"unpack an archive into a directory first"}}
+	case s.Resolved == "/":
+		return &Error{What: what, Flag: "--rootfs", Cause: errors.New("it is the host's own root directory"),
+			Hints: []string{"without --rootfs the box gets the host's tree, read-only"}}
+	}
+	return nil
+}
+
+func checkWorkdir(o *Options, f *host.Facts) error {
+	if o.Workdir != "" && !strings.HasPrefix(o.Workdir, "/") {
+		return &Error{What: "start in " + plan.Quote(o.Workdir), Flag: "-w", Cause: errors.New("it is not an absolute path")}
+	}
+	return nil
+}
+
+func checkTerminal(o *Options, f *host.Facts) error {
+	if o.Terminal == Yes && !f.Streams.TTY[0] {
+		return &Error{What: "give the box a terminal", Flag: "-t", Cause: errors.New("stdin is not a terminal")}
+	}
+	return nil
+}

@@ -1,0 +1,326 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/mounts"
+	"nobox/plan"
+)
+
+// A view is what the box sees, compiled from the options, and where the
+// command starts.
+type view struct {
+	mounts.View
+	view   *mounts.View // &View, to say whose field is meant
+	start  string
+	notes  []string
+	hidden []string // places that nothing of the host shows through
+	err    error
+}
+
+// QuestionsOf is what a run of o needs to know before it can ask about places.
+func QuestionsOf(o Options) host.Questions {
+	q := host.Questions{
+		Ranges: o.Userns != UsernsRoot || len(o.UIDMap)+len(o.GIDMap) > 0,
+		Cwd:    o.Rootfs == "" || o.Cwd != ShareDefault,
+	}
+	if o.Rootfs != "" {
+		q.Sources = append(q.Sources, string(o.Rootfs))
+	}
+	for _, b := range o.Binds {
+		q.Sources = append(q.Sources, b.Source)
+	}
+	return q
+}
+
+// MoreQuestions is what is left to ask once QuestionsOf is answered.
+func MoreQuestions(o Options, f *host.Facts) host.Questions {
+	v := newView(&o, f)
+	q := host.Questions{Places: v.Places()}
+	if sh := lookup(f.Env, "SHELL", ""); len(o.Command) == 0 && strings.HasPrefix(sh, "/") {
+		q.Places = append(q.Places, host.Place{Base: v.base(), Path: path.Clean(sh)})
+	}
+	if o.User != "" {
+		q.Files = append(q.Files, host.Place{Base: v.base(), Path: "/etc/passwd"}, host.Place{Base: v.base(), Path: "/etc/group"})
+	}
+	if o.Net == NetHost {
+		q.Files = append(q.Files, host.Place{Path: "/etc/hosts"}, host.Place{Path: "/etc/resolv.conf"})
+	}
+	for _, s := range secrets(&o, f) {
+		q.Places = append(q.Places, host.Place{Base: "/", Path: s})
+	}
+	return q
+}
+
+func (v *view) base() plan.HostPath {
+	if v.Rootfs == "" {
+		return "/"
+	}
+	return v.Rootfs
+}
+
+// hides says whether a path of the root is behind one of nobox's own empty
+// file systems.
+func (v *view) hides(p string) bool {
+	for _, h := range v.hidden {
+		if within(h, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// within says whether p is dir or below it.
+func within(dir, p string) bool {
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+}
+
+// newView compiles the places of the box. It needs only the answers to
+// QuestionsOf.
+func newView(o *Options, f *host.Facts) *view {
+	v := &view{start: "/"}
+	v.view = &v.View
+	v.HostNet = o.Net == NetHost
+	v.Terminal = wantsTerminal(o, f)
+	v.Streams = f.Streams.TTY
+	v.Etc = etc(o, f)
+	v.Protect = protected(f)
+	if o.Rootfs != "" {
+		v.Rootfs, v.From = f.Sources[string(o.Rootfs)].Resolved, "--rootfs"
+		v.ReadOnly = o.ReadOnly
+	}
+	empty := func(at, why string, mode uint32) {
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(at), What: mounts.Empty, Mode: mode, Why: why})
+		v.hidden = append(v.hidden, at)
+	}
+	for _, at := range []string{"/tmp", "/var/tmp"} {
+		empty(at, "the box's own, in memory", 0o1777)
+	}
+	empty("/run", "the box's own: the host's has sockets that lead out", 0o755)
+
+	for _, b := range o.Binds {
+		s := f.Sources[b.Source]
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(b.Target), What: mounts.Bind, Source: s.Resolved,
+			SourceKind: s.Kind, ReadOnly: b.ReadOnly, From: b.From})
+		if s.Err != nil && v.err == nil {
+			v.err = &Error{What: fmt.Sprintf("bind %s at %s", plan.Quote(b.Source), plan.Quote(b.Target)), Flag: b.From, Cause: s.Err}
+		}
+	}
+	for _, t := range o.Tmpfs {
+		mode := t.Mode
+		if mode == 0 {
+			mode = 0o1777
+		}
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(t.Target), What: mounts.Tmpfs, Size: t.Size, Mode: mode,
+			ReadOnly: t.Options.ReadOnly, NoExec: t.Options.NoExec, From: t.From})
+	}
+	if o.Rootfs == "" {
+		v.homes(o, f)
+	}
+	v.cwd(o, f)
+	if o.Workdir != "" {
+		v.start = o.Workdir
+	}
+	return v
+}
+
+// homes hides the homes, or shares the caller's.
+func (v *view) homes(o *Options, f *host.Facts) {
+	for _, h := range []string{"/home", "/root"} {
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Empty, Mode: 0o755, Why: "homes stay outside"})
+		v.hidden = append(v.hidden, h)
+	}
+	for _, h := range f.Homes {
+		p := string(h)
+		switch o.Home {
+		case ShareRO, ShareRW:
+			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Bind, Source: h, SourceKind: host.Dir,
+				ReadOnly: o.Home == ShareRO, From: "--home"})
+			if o.Home == ShareRO {
+				for _, s := range secrets(o, f) {
+					v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(s), What: mounts.Mask, From: "--home=ro", Why: "a secret"})
+				}
+			}
+		default:
+			if within("/home", p) || within("/root", p) || within("/tmp", p) || within("/run", p) || within("/var/tmp", p) {
+				v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Make, Mode: 0o755, Why: "an empty home"})
+			} else {
+				v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Empty, Mode: 0o755, Why: "an empty home"})
+				v.hidden = append(v.hidden, p)
+			}
+		}
+	}
+}
+
+// home is where a box starts whose working directory is not shared.
+func (v *view) home(f *host.Facts) string {
+	if len(f.Homes) > 0 {
+		return string(f.Homes[0])
+	}
+	return "/"
+}
+
+// own are the places that nobox fills itself: a working directory there is
+// not the host's.
+var own = [...]string{"/proc", "/sys", "/dev"}
+
+// cwd shares the working directory, unless that would share the home or more.
+func (v *view) cwd(o *Options, f *host.Facts) {
+	mode := o.Cwd
+	if mode == ShareHidden || mode == ShareDefault && o.Rootfs != "" {
+		if o.Rootfs == "" {
+			v.start = v.home(f)
+		}
+		return
+	}
+	from := flagIf(mode != ShareDefault, "--cwd="+shareName(mode))
+	if f.CwdErr != nil {
+		cause := f.CwdErr
+		if errors.Is(cause, unix.ENOENT) {
+			cause = errors.New("it was deleted")
+		}
+		v.err = &Error{What: "share the working directory", Flag: from, Cause: cause,
+			Hints: []string{"cd to a directory that exists, or give --cwd=hidden"}}
+		return
+	}
+	cwd := string(f.Cwd)
+	if mode == ShareDefault {
+		if why := notShared(cwd, f); why != "" {
+			v.start = v.home(f)
+			if within("/tmp", cwd) || within("/run", cwd) || within("/var/tmp", cwd) {
+				v.start = cwd
+			}
+			if v.bound(cwd, f) || (o.Home == ShareRW || o.Home == ShareRO) && within(v.home(f), cwd) {
+				v.start = cwd
+				return
+			}
+			if o.Workdir == "" {
+				v.notes = append(v.notes, fmt.Sprintf("the working directory is not shared: %s %s; the box starts in its own empty %s (--cwd=rw shares it)", plan.Quote(cwd), why, plan.Quote(v.start)))
+			}
+			return
+		}
+	}
+	for _, p := range own {
+		if within(p, cwd) || cwd == "/" {
+			v.err = &Error{What: "share the working directory", Flag: from, Cause: fmt.Errorf("%s cannot be shared: the box has its own", plan.Quote(cwd)),
+				Hints: []string{"cd to another directory"}}
+			return
+		}
+	}
+	v.start = cwd
+	e := mounts.Entry{At: f2box(f.Cwd), What: mounts.Bind, Source: f.Cwd, SourceKind: host.Dir, ReadOnly: mode == ShareRO, From: from, Why: "the working directory"}
+	for _, x := range v.Entries {
+		if x.What == mounts.Bind && x.At == e.At && x.From != "" {
+			return // a flag shares it in its own way
+		}
+	}
+	v.Entries = append(v.Entries, e)
+}
+
+// bound says whether a flag binds something at or above a path.
+func (v *view) bound(p string, f *host.Facts) bool {
+	for _, e := range v.Entries {
+		if e.What == mounts.Bind && within(string(e.At), p) {
+			return true
+		}
+	}
+	return false
+}
+
+func f2box(p plan.HostPath) plan.BoxPath { return plan.BoxPath(p) }
+
+// notShared says why a working directory is not shared unless asked for, ""
+// if it is.
+func notShared(cwd string, f *host.Facts) string {
+	for _, h := range f.Homes {
+		if cwd == string(h) {
+			return "is the home"
+		}
+		if within(cwd, string(h)) {
+			return "holds the home"
+		}
+	}
+	if cwd == "/" {
+		return "is the root directory"
+	}
+	for _, p := range []string{"/home", "/root"} {
+		if cwd == p {
+			return "holds homes"
+		}
+	}
+	for _, p := range own {
+		if within(p, cwd) {
+			return "is the system's"
+		}
+	}
+	// Sockets that lead out of the box lie here, and in /run/user/UID.
+	for _, p := range []string{"/tmp", "/var/tmp", "/run", "/run/user"} {
+		if cwd == p {
+			return "is shared by the whole host"
+		}
+	}
+	if dir, base := path.Split(cwd); dir == "/run/user/" && base != "" {
+		return "holds the sockets of the session"
+	}
+	return ""
+}
+
+func shareName(s Share) string {
+	return [...]string{"", "rw", "ro", "hidden"}[s]
+}
+
+// secretNames are what stays masked in a home that is shared but not to be
+// written: keys, tokens, profiles, history.
+var secretNames = [...]string{
+	".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config/gcloud", ".netrc", ".git-credentials",
+	".npmrc", ".pypirc", ".mozilla", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware",
+	".config/microsoft-edge", ".config/vivaldi", ".thunderbird", ".bash_history", ".zsh_history", ".zhistory",
+	".local/share/fish/fish_history", ".history", ".sh_history", ".ash_history", ".python_history",
+	".node_repl_history", ".psql_history", ".mysql_history", ".sqlite_history", ".rediscli_history", ".lesshst",
+	".local/share/keyrings", ".password-store", ".config/gh", ".config/hub",
+}
+
+func secrets(o *Options, f *host.Facts) (out []string) {
+	if o.Home != ShareRO || o.Rootfs != "" {
+		return nil
+	}
+	for _, h := range f.Homes {
+		for _, s := range secretNames {
+			out = append(out, path.Join(string(h), s))
+		}
+	}
+	return out
+}
+
+// protected are nobox's own files: the binary and its configuration.
+func protected(f *host.Facts) (out []plan.HostPath) {
+	if f.Exe != "" {
+		out = append(out, f.Exe)
+	}
+	return out
+}
+
+// etc is the content of the box's own files in /etc.
+func etc(o *Options, f *host.Facts) mounts.Etc {
+	name := hostname(o)
+	e := mounts.Etc{
+		Hostname:   name + "\n",
+		Hosts:      "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 " + name + "\n",
+		ResolvConf: "# --net=none: there is no resolver\n",
+	}
+	if o.Net == NetHost {
+		if c := f.Files[host.Place{Path: "/etc/hosts"}]; c.Err == nil {
+			e.Hosts = string(c.Content) + "127.0.1.1 " + name + "\n"
+		}
+		if c := f.Files[host.Place{Path: "/etc/resolv.conf"}]; c.Err == nil {
+			e.ResolvConf = string(c.Content)
+		}
+	}
+	return e
+}

@@ -1,0 +1,165 @@
+package userns
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The runtime's fork hooks: BeforeFork blocks all signals, so that no handler
+// of the runtime runs in the child. The runtime keeps them reachable for
+// gVisor, and says so in runtime/proc.go; docs/adr holds the retreat should
+// that end.
+
+//go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
+func runtimeBeforeFork()
+
+//go:linkname runtimeAfterFork syscall.runtime_AfterFork
+func runtimeAfterFork()
+
+// cloneOnto clones a process that calls entry(mem) on a stack of its own.
+func cloneOnto(flags, stack uintptr, pidfd *int32, entry, mem uintptr) (pid uintptr)
+
+// playPC and watchPC are the entries of the two processes nobox clones.
+func playPC() uintptr
+func watchPC() uintptr
+
+// childStack is room for the player, which is nosplit: the linker holds it
+// below 800 bytes.
+const childStack = 16 << 10
+
+// A region is the memory that a cloned process works on, apart from the heap,
+// which it does not get: the child has no use for it, copying it costs a start
+// time, and what nobox knows is not for the box's pid 1 to hold.
+type region struct {
+	mem  []byte
+	used uintptr
+}
+
+func newRegion(size uintptr) (*region, error) {
+	mem, err := unix.Mmap(-1, 0, int(size+childStack+64), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	return &region{mem: mem, used: childStack}, nil
+}
+
+// stack is the initial stack pointer; stacks grow down.
+func (r *region) stack() uintptr { return uintptr(unsafe.Pointer(&r.mem[0])) + childStack }
+
+// take hands out n bytes, zero and aligned to 16.
+func (r *region) take(n uintptr) unsafe.Pointer {
+	p := unsafe.Pointer(&r.mem[r.used])
+	r.used += (n + 15) &^ 15
+	return p
+}
+
+func (r *region) free() { unix.Munmap(r.mem) }
+
+// arenaSize is the alignment of the runtime's heap arenas; runtime/malloc.go.
+const arenaSize = 64 << 20
+
+// keepHeap keeps the heap out of the processes cloned from here on. Where the
+// kernel does not, they get a copy that they do not use.
+func keepHeap() {
+	object := new([64]byte)
+	base := uintptr(unsafe.Pointer(object)) &^ (arenaSize - 1)
+	runtime.KeepAlive(object)
+	syscall.RawSyscall(unix.SYS_MADVISE, base, arenaSize, unix.MADV_DONTFORK)
+}
+
+// place copies the program, the slots and the player's memory to a region, and
+// relocates: offsets of the arena become addresses. The heap keeps nothing
+// that the child needs.
+func place(p *program, slots []uintptr, mem childMem) (*region, *childMem, error) {
+	opSize := unsafe.Sizeof(op{})
+	size := 4*16 + unsafe.Sizeof(mem) + uintptr(len(slots))*8 + uintptr(len(p.ops))*opSize + uintptr(len(p.arena))
+	r, err := newRegion(size)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := (*childMem)(r.take(unsafe.Sizeof(mem)))
+	*m = mem
+	m.all = ^uint64(0)
+	m.slots = (*uintptr)(r.take(uintptr(len(slots)) * 8))
+	copy(unsafe.Slice(m.slots, len(slots)), slots)
+	m.ops, m.nops = (*op)(r.take(uintptr(len(p.ops))*opSize)), uintptr(len(p.ops))
+	ops := unsafe.Slice(m.ops, len(p.ops))
+	copy(ops, p.ops)
+	arena := unsafe.Slice((*byte)(r.take(uintptr(len(p.arena)))), len(p.arena))
+	copy(arena, p.arena)
+
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(arena)))
+	for _, at := range p.relocs {
+		w := (*uintptr)(unsafe.Pointer(&arena[at]))
+		if *w != 0 {
+			*w += base
+		}
+	}
+	for i := range ops {
+		o := &ops[i]
+		for j, k := range o.how {
+			if k == argStr || k == argPtr || k == argVec {
+				o.arg[j] += base
+			}
+		}
+	}
+	return r, m, nil
+}
+
+// argvArea is the process's argument area as the kernel laid it out: os.Args
+// alias it (runtime.goargs).
+func argvArea(args []string) (*byte, uintptr) {
+	if len(args) == 0 || len(args[0]) == 0 {
+		return nil, 0
+	}
+	first := unsafe.StringData(args[0])
+	end := uintptr(unsafe.Pointer(first))
+	for _, a := range args {
+		// Only a contiguous area is the kernel's: NUL after each string.
+		if len(a) > 0 && uintptr(unsafe.Pointer(unsafe.StringData(a))) != end {
+			return nil, 0
+		}
+		end += uintptr(len(a)) + 1
+	}
+	return first, end - uintptr(unsafe.Pointer(first))
+}
+
+// cloneInside clones the process that plays the program placed in r.
+//
+// Preconditions: syscall.ForkLock is held; the thread outlives the child
+// (PR_SET_PDEATHSIG follows the thread).
+//
+//go:noinline
+//go:norace
+func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32) (pid uintptr, errno syscall.Errno) {
+	return cloneProcess(flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), r.stack(), pidfd, playPC(), uintptr(unsafe.Pointer(m)))
+}
+
+// cloneWatcher clones the watcher. Preconditions: as cloneInside.
+func cloneWatcher(wm watchMem) (pid uintptr, errno syscall.Errno, err error) {
+	r, err := newRegion(unsafe.Sizeof(wm))
+	if err != nil {
+		return 0, 0, err
+	}
+	m := (*watchMem)(r.take(unsafe.Sizeof(wm)))
+	*m = wm
+	m.all = ^uint64(0)
+	pid, errno = cloneProcess(uintptr(unix.SIGCHLD), r.stack(), nil, watchPC(), uintptr(unsafe.Pointer(m)))
+	r.free()
+	return pid, errno, nil
+}
+
+//go:noinline
+//go:norace
+func cloneProcess(flags, stack uintptr, pidfd *int32, entry, mem uintptr) (pid uintptr, errno syscall.Errno) {
+	runtimeBeforeFork()
+	r := cloneOnto(flags, stack, pidfd, entry, mem)
+	runtimeAfterFork()
+	if e := -int(r); e > 0 && e < 4096 {
+		return 0, syscall.Errno(e)
+	}
+	return r, 0
+}

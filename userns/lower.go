@@ -1,0 +1,527 @@
+package userns
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+)
+
+// slotControl is where Start puts the inside's end of the control socket.
+const slotControl = 1
+
+// slotBase is added to a plan's slot numbers.
+const slotBase = slotControl
+
+// openHow is struct open_how of linux/openat2.h.
+type openHow struct{ flags, mode, resolve uint64 }
+
+// mountAttr is struct mount_attr of linux/mount.h.
+type mountAttr struct{ set, clr, propagation, userns uint64 }
+
+// linux/mount.h
+const (
+	fsopenCloexec     = 1
+	fsmountCloexec    = 1
+	fsconfigSetFlag   = 0
+	fsconfigSetString = 1
+	fsconfigCmdCreate = 6
+	openTreeClone     = 1
+	atRecursive       = 0x8000
+	moveMountFEmpty   = 0x4
+	moveMountTEmpty   = 0x40
+	mountAttrRdonly   = 0x1
+	mountAttrNosuid   = 0x2
+	mountAttrNodev    = 0x4
+	mountAttrNoexec   = 0x8
+	closeRangeCloexec = 4
+	linuxCapabilityV3 = 0x20080522
+	sigBlock          = 0
+	sigSetmask        = 2
+	sizeofOpenHow     = 24
+	sizeofMountAttr   = 32
+	sizeofSigset      = 8
+	sizeofIfreq       = 40
+	iffUp             = 1
+	sizeofMessage     = 16
+	resolveInRoot     = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+	oPath             = unix.O_PATH | unix.O_CLOEXEC
+	ambientClearAll   = unix.PR_CAP_AMBIENT_CLEAR_ALL
+)
+
+// lower turns the inside steps of a plan into system calls. It decides
+// nothing: each action has one translation. A slot is closed after the last
+// step that uses it.
+func lower(p *plan.Plan) (*program, error) {
+	l := &lowerer{next: int32(p.Slots + slotBase), strings: make(map[string]uintptr)}
+	l.arena = make([]byte, 8, 1<<14) // offset 0 is NULL
+	lastUse := map[plan.Slot]int{}
+	for i, s := range p.Steps {
+		if s.Side == plan.Inside {
+			for _, slot := range plan.Uses(s.Do) {
+				lastUse[slot] = i
+			}
+		}
+	}
+	for i, s := range p.Steps {
+		if s.Side != plan.Inside {
+			continue
+		}
+		l.step = int32(i)
+		if err := l.action(s.Do); err != nil {
+			return nil, fmt.Errorf("step %d: %w", i+1, err)
+		}
+		for _, slot := range plan.Uses(s.Do) {
+			if lastUse[slot] == i {
+				l.call(unix.SYS_CLOSE, l.slot(slot))
+				delete(lastUse, slot)
+			}
+		}
+		if i == p.Init.After && p.Init.Reaper {
+			l.ops = append(l.ops, op{kind: opFork, step: int32(i), want: anyResult})
+		}
+	}
+	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}, nil
+}
+
+type lowerer struct {
+	ops     []op
+	arena   []byte
+	relocs  []int
+	strings map[string]uintptr
+	step    int32
+	next    int32
+}
+
+// an arg is an argument of a call before it is placed.
+type arg struct {
+	v    uintptr
+	slot int32
+	how  argKind
+}
+
+func num[T ~int | ~int32 | ~int64 | ~uint32 | ~uint64 | ~uint8 | ~uintptr](v T) arg {
+	return arg{v: uintptr(v)}
+}
+func hex[T ~int | ~uint32 | ~uint64](v T) arg { return arg{v: uintptr(v), how: argHex} }
+func cwd() arg {
+	fd := unix.AT_FDCWD
+	return arg{v: uintptr(fd), how: argFD}
+}
+func null() arg { return arg{how: argNull} }
+
+func (l *lowerer) slot(s plan.Slot) arg { return arg{slot: int32(s) + slotBase} }
+func (l *lowerer) temp() arg {
+	l.next++
+	return arg{slot: l.next - 1}
+}
+
+// str places s in the arena; a NUL in it is an error of whoever made the plan
+// and was refused by Plan.Check.
+func (l *lowerer) str(s string) arg {
+	off, ok := l.strings[s]
+	if !ok {
+		off = uintptr(len(l.arena))
+		l.arena = append(append(l.arena, s...), 0)
+		if len(s) < 256 {
+			l.strings[s] = off
+		}
+	}
+	return arg{v: off, how: argStr}
+}
+
+func (l *lowerer) align() uintptr {
+	for len(l.arena)%8 != 0 {
+		l.arena = append(l.arena, 0)
+	}
+	return uintptr(len(l.arena))
+}
+
+// data places 8-aligned bytes in the arena.
+func (l *lowerer) data(b []byte) arg {
+	off := l.align()
+	l.arena = append(l.arena, b...)
+	return arg{v: off, how: argPtr}
+}
+
+func (l *lowerer) words(w ...uint64) arg {
+	var b []byte
+	for _, v := range w {
+		b = binary.NativeEndian.AppendUint64(b, v)
+	}
+	return l.data(b)
+}
+
+// vector places a NULL-terminated vector of strings in the arena.
+func (l *lowerer) vector(ss []string) arg {
+	offs := make([]uint64, 0, len(ss)+1)
+	for _, s := range ss {
+		offs = append(offs, uint64(l.str(s).v))
+	}
+	off := l.align()
+	for i := range offs {
+		l.relocs = append(l.relocs, int(off)+8*i)
+	}
+	a := l.words(append(offs, 0)...)
+	a.how = argVec
+	return a
+}
+
+// call appends a system call whose result is not an error.
+func (l *lowerer) call(nr uintptr, args ...arg) *op {
+	o := op{nr: nr, step: l.step, want: anyResult}
+	for i, a := range args {
+		o.arg[i], o.slot[i], o.how[i] = a.v, a.slot, a.how
+	}
+	l.ops = append(l.ops, o)
+	return &l.ops[len(l.ops)-1]
+}
+
+// make appends a system call whose result goes to a.
+func (l *lowerer) make(a arg, nr uintptr, args ...arg) *op {
+	o := l.call(nr, args...)
+	o.into = a.slot
+	return o
+}
+
+func (l *lowerer) close(a arg) { l.call(unix.SYS_CLOSE, a) }
+
+func (l *lowerer) how(flags, mode, resolve uint64) arg { return l.words(flags, mode, resolve) }
+
+// openIn opens a path below root and never outside of it.
+func (l *lowerer) openIn(root arg, path string, flags, mode, resolve uint64) arg {
+	t := l.temp()
+	l.make(t, unix.SYS_OPENAT2, root, l.str(path), l.how(flags, mode, resolve), num(sizeofOpenHow))
+	return t
+}
+
+// parent opens the directory that holds path below root, and closes it behind
+// f; a single component needs no opening.
+func (l *lowerer) parent(root arg, path string, f func(dir arg, name string)) {
+	path = strings.TrimPrefix(path, "/")
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		f(root, path)
+		return
+	}
+	dir := l.openIn(root, path[:i], oPath, 0, resolveInRoot)
+	f(dir, path[i+1:])
+	l.close(dir)
+}
+
+func attrFlags(a plan.Attr) uint64 {
+	var f uint64
+	for _, x := range []struct {
+		on  bool
+		bit uint64
+	}{{a.ReadOnly, mountAttrRdonly}, {a.NoSuid, mountAttrNosuid}, {a.NoDev, mountAttrNodev}, {a.NoExec, mountAttrNoexec}} {
+		if x.on {
+			f |= x.bit
+		}
+	}
+	return f
+}
+
+func (l *lowerer) setattr(tree arg, a plan.Attr, recursive bool) {
+	f := attrFlags(a)
+	if f == 0 {
+		return
+	}
+	flags := unix.AT_EMPTY_PATH
+	if recursive {
+		flags |= atRecursive
+	}
+	l.call(unix.SYS_MOUNT_SETATTR, tree, l.str(""), hex(flags), l.words(f, 0, 0, 0), num(sizeofMountAttr))
+}
+
+func (l *lowerer) writeFile(path, content string) {
+	t := l.temp()
+	l.make(t, unix.SYS_OPENAT, cwd(), l.str(path), hex(unix.O_WRONLY|unix.O_CLOEXEC))
+	l.call(unix.SYS_WRITE, t, l.str(content), num(len(content))).want = int32(len(content))
+	l.close(t)
+}
+
+func treeFlags(recursive bool) int {
+	f := openTreeClone | unix.O_CLOEXEC
+	if recursive {
+		f |= atRecursive
+	}
+	return f
+}
+
+// action lowers one inside step.
+func (l *lowerer) action(a plan.Action) error {
+	switch a := a.(type) {
+	case plan.DieWithParent:
+		l.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(int(unix.SIGKILL)))
+		// The signal is only sent to who asked before nobox died; the closed
+		// control socket says whether it had. No event asked for: POLLHUP
+		// alone is reported.
+		pfd := l.data(make([]byte, 8))
+		l.ops = append(l.ops, op{kind: opPoke, step: l.step, arg: [6]uintptr{pfd.v}, slot: [6]int32{0, slotControl}, how: [6]argKind{argPtr}})
+		l.call(unix.SYS_PPOLL, pfd, num(1), l.words(0, 0), null(), num(sizeofSigset)).want = 0
+
+	case plan.Await:
+		l.call(unix.SYS_READ, arg{slot: slotControl}, l.words(0), num(1)).want = 1
+
+	case plan.MapSelf:
+		l.writeFile("/proc/self/setgroups", "deny")
+		l.writeFile("/proc/self/uid_map", mapLine(a.UID))
+		l.writeFile("/proc/self/gid_map", mapLine(a.GID))
+
+	case plan.SetIDs:
+		if a.Groups != nil {
+			var b []byte
+			for _, g := range a.Groups {
+				b = binary.NativeEndian.AppendUint32(b, g)
+			}
+			l.call(unix.SYS_SETGROUPS, num(len(a.Groups)), l.data(append(b, 0, 0, 0, 0)))
+		}
+		l.call(unix.SYS_SETRESGID, num(a.GID), num(a.GID), num(a.GID))
+		l.call(unix.SYS_SETRESUID, num(a.UID), num(a.UID), num(a.UID))
+
+	case plan.Hostname:
+		l.call(unix.SYS_SETHOSTNAME, l.str(a.Name), num(len(a.Name)))
+
+	case plan.LoopbackUp:
+		t := l.temp()
+		l.make(t, unix.SYS_SOCKET, num(unix.AF_INET), num(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC))
+		ifr := make([]byte, sizeofIfreq)
+		copy(ifr, "lo")
+		binary.NativeEndian.PutUint16(ifr[16:], iffUp)
+		l.call(unix.SYS_IOCTL, t, hex(unix.SIOCSIFFLAGS), l.data(ifr))
+		l.close(t)
+
+	case plan.PrivateMounts:
+		l.call(unix.SYS_MOUNT, l.str("none"), l.str("/"), null(), hex(unix.MS_REC|unix.MS_PRIVATE), null())
+
+	case plan.OpenTree:
+		into := l.slot(a.Into)
+		if a.Source == plan.WorkingDirectory {
+			l.make(into, unix.SYS_OPEN_TREE, cwd(), l.str("."), hex(treeFlags(a.Recursive)))
+			l.setattr(into, a.Attr, a.Recursive)
+			return nil
+		}
+		src := l.openIn(cwd(), string(a.Source), oPath, 0, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
+		l.make(into, unix.SYS_OPEN_TREE, src, l.str(""), hex(treeFlags(a.Recursive)|unix.AT_EMPTY_PATH))
+		l.setattr(into, a.Attr, a.Recursive)
+		l.close(src)
+
+	case plan.CopyTree:
+		into := l.slot(a.Into)
+		l.make(into, unix.SYS_OPEN_TREE, l.slot(a.Of), l.str(a.Path), hex(treeFlags(false)|unix.AT_EMPTY_PATH))
+		if a.Attr != nil {
+			l.setattr(into, *a.Attr, false)
+		}
+
+	case plan.CopyBoxTree:
+		into := l.slot(a.Into)
+		src := l.openIn(l.slot(a.Root), string(a.Path), oPath, 0, resolveInRoot)
+		l.make(into, unix.SYS_OPEN_TREE, src, l.str(""), hex(treeFlags(true)|unix.AT_EMPTY_PATH))
+		l.setattr(into, a.Attr, true)
+		l.close(src)
+
+	case plan.NewFS:
+		t := l.temp()
+		l.make(t, unix.SYS_FSOPEN, l.str(a.Type), num(fsopenCloexec))
+		l.call(unix.SYS_FSCONFIG, t, num(fsconfigSetString), l.str("source"), l.str(a.Type), num(0)) // what df shows
+		for _, o := range a.Options {
+			if o.Value == "" {
+				l.call(unix.SYS_FSCONFIG, t, num(fsconfigSetFlag), l.str(o.Key), null(), num(0))
+			} else {
+				l.call(unix.SYS_FSCONFIG, t, num(fsconfigSetString), l.str(o.Key), l.str(o.Value), num(0))
+			}
+		}
+		l.call(unix.SYS_FSCONFIG, t, num(fsconfigCmdCreate), null(), null(), num(0))
+		l.make(l.slot(a.Into), unix.SYS_FSMOUNT, t, num(fsmountCloexec), hex(attrFlags(a.Attr)))
+		l.close(t)
+
+	case plan.AttachRoot:
+		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), cwd(), l.str("/"), hex(moveMountFEmpty))
+
+	case plan.EnterTree:
+		l.call(unix.SYS_FCHDIR, l.slot(a.Tree))
+
+	case plan.Detach:
+		l.call(unix.SYS_FCHDIR, l.slot(a.Tree))
+		l.call(unix.SYS_UMOUNT2, l.str("."), hex(unix.MNT_DETACH))
+		l.call(unix.SYS_CHDIR, l.str("/"))
+
+	case plan.Attach:
+		resolve := uint64(resolveInRoot)
+		if a.NoSymlinks {
+			resolve |= unix.RESOLVE_NO_SYMLINKS
+		}
+		at := l.openIn(l.slot(a.Root), string(a.At), oPath, 0, resolve)
+		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), at, l.str(""), hex(moveMountFEmpty|moveMountTEmpty))
+		l.close(at)
+
+	case plan.AttachIn:
+		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), l.slot(a.In), l.str(a.Name), hex(moveMountFEmpty))
+
+	case plan.SetAttr:
+		l.setattr(l.slot(a.Tree), a.Attr, a.Recursive)
+
+	case plan.Mkdir:
+		l.parent(l.slot(a.In), a.Path, func(dir arg, name string) {
+			o := l.call(unix.SYS_MKDIRAT, dir, l.str(name), num(a.Mode))
+			if a.MayExist {
+				o.ignore[0] = unix.EEXIST
+			}
+		})
+
+	case plan.File:
+		t := l.openIn(l.slot(a.In), a.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, uint64(a.Mode), resolveInRoot)
+		if a.Content != "" {
+			l.call(unix.SYS_WRITE, t, l.str(a.Content), num(len(a.Content))).want = int32(len(a.Content))
+		}
+		l.close(t)
+
+	case plan.Symlink:
+		l.call(unix.SYS_SYMLINKAT, l.str(a.Target), l.slot(a.In), l.str(a.Name))
+
+	case plan.Chown:
+		l.call(unix.SYS_FCHOWNAT, l.slot(a.In), l.str(a.Path), num(a.UID), num(a.GID), hex(unix.AT_SYMLINK_NOFOLLOW))
+
+	case plan.Pivot:
+		// pivot_root(2), "pivot_root(".", ".")": the old root lands on top of
+		// the new one, from where it is detached.
+		l.call(unix.SYS_FCHDIR, l.slot(a.Root))
+		l.call(unix.SYS_PIVOT_ROOT, l.str("."), l.str("."))
+		l.call(unix.SYS_UMOUNT2, l.str("."), hex(unix.MNT_DETACH))
+		l.call(unix.SYS_CHDIR, l.str("/"))
+
+	case plan.OpenPTY:
+		master, peer := l.slot(a.Master), l.slot(a.Peer)
+		l.make(master, unix.SYS_OPENAT, l.slot(a.Devpts), l.str("ptmx"), hex(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC))
+		l.call(unix.SYS_IOCTL, master, hex(unix.TIOCSPTLCK), l.words(0))
+		l.make(peer, unix.SYS_IOCTL, master, hex(unix.TIOCGPTPEER), hex(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC))
+		l.call(unix.SYS_IOCTL, peer, hex(unix.TCSETS), l.data(termiosBytes(&a.Termios)))
+		var ws []byte
+		for _, v := range []uint16{a.Size.Row, a.Size.Col, a.Size.Xpixel, a.Size.Ypixel} {
+			ws = binary.NativeEndian.AppendUint16(ws, v)
+		}
+		l.call(unix.SYS_IOCTL, master, hex(unix.TIOCSWINSZ), l.data(ws))
+
+	case plan.SendPTY:
+		msg := make([]byte, sizeofMessage)
+		binary.NativeEndian.PutUint32(msg, uint32(msgPTY))
+		payload := l.data(msg)
+		iov := l.words(uint64(payload.v), sizeofMessage)
+		l.relocs = append(l.relocs, int(iov.v))
+		control := make([]byte, unix.CmsgSpace(4))
+		binary.NativeEndian.PutUint64(control, uint64(unix.CmsgLen(4)))
+		binary.NativeEndian.PutUint32(control[8:], unix.SOL_SOCKET)
+		binary.NativeEndian.PutUint32(control[12:], unix.SCM_RIGHTS)
+		cmsg := l.data(control)
+		// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
+		hdr := l.words(0, 0, uint64(iov.v), 1, uint64(cmsg.v), uint64(len(control)), 0)
+		l.relocs = append(l.relocs, int(hdr.v)+16, int(hdr.v)+32)
+		l.ops = append(l.ops, op{kind: opPoke, step: l.step, arg: [6]uintptr{cmsg.v + 16}, slot: [6]int32{0, l.slot(a.Master).slot}, how: [6]argKind{argPtr}})
+		l.call(unix.SYS_SENDMSG, arg{slot: slotControl}, hdr, hex(unix.MSG_NOSIGNAL)).want = sizeofMessage
+
+	case plan.NewSession:
+		l.call(unix.SYS_SETSID)
+
+	case plan.TakeTTY:
+		l.call(unix.SYS_IOCTL, l.slot(a.Peer), hex(unix.TIOCSCTTY), num(0))
+		for fd, on := range a.Streams {
+			if on {
+				l.call(unix.SYS_DUP3, l.slot(a.Peer), num(fd), num(0))
+			}
+		}
+
+	case plan.Foreground:
+		l.call(unix.SYS_SETPGID, num(0), num(0))
+		if a.Terminal {
+			// SIGTTOU is blocked, as all signals are up to RestoreSignals.
+			pid := l.temp()
+			l.make(pid, unix.SYS_GETPID)
+			where := l.words(0)
+			l.ops = append(l.ops, op{kind: opPoke, step: l.step, arg: [6]uintptr{where.v}, slot: [6]int32{0, pid.slot}, how: [6]argKind{argPtr}})
+			l.call(unix.SYS_IOCTL, num(0), hex(unix.TIOCSPGRP), where)
+		}
+
+	case plan.DropBounding:
+		for c := 0; c <= a.Last; c++ {
+			if a.Keep&(1<<c) == 0 {
+				l.call(unix.SYS_PRCTL, num(unix.PR_CAPBSET_DROP), num(c))
+			}
+		}
+		l.call(unix.SYS_PRCTL, num(unix.PR_CAP_AMBIENT), num(ambientClearAll))
+
+	case plan.SetCaps:
+		lo, hi := a.Keep&0xffffffff, a.Keep>>32
+		// struct __user_cap_data_struct[2]: effective, permitted, inheritable
+		var data []byte
+		for _, v := range []uint64{lo, lo, 0, hi, hi, 0} {
+			data = binary.NativeEndian.AppendUint32(data, uint32(v))
+		}
+		var hdr []byte
+		hdr = binary.NativeEndian.AppendUint32(hdr, linuxCapabilityV3)
+		hdr = binary.NativeEndian.AppendUint32(hdr, 0)
+		l.call(unix.SYS_CAPSET, l.data(hdr), l.data(data))
+
+	case plan.NoNewPrivs:
+		l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
+
+	case plan.NotDumpable:
+		l.call(unix.SYS_PRCTL, num(unix.PR_SET_DUMPABLE), num(0))
+
+	case plan.Chdir:
+		dir := l.openIn(cwd(), string(a.Path), oPath|unix.O_DIRECTORY, 0, unix.RESOLVE_NO_MAGICLINKS)
+		l.call(unix.SYS_FCHDIR, dir)
+		l.close(dir)
+
+	case plan.SetUmask:
+		l.call(unix.SYS_UMASK, num(a.Mask))
+
+	case plan.Rlimit:
+		l.call(unix.SYS_PRLIMIT64, num(0), num(a.Resource), l.words(a.Soft, a.Hard))
+
+	case plan.RestoreSignals:
+		for sig := 1; sig <= 64; sig++ {
+			if a.Ignored&(1<<(sig-1)) != 0 {
+				// struct sigaction of the kernel: handler, flags, restorer, mask
+				l.call(unix.SYS_RT_SIGACTION, num(sig), l.words(1, 0, 0, 0), null(), num(sizeofSigset))
+			}
+		}
+		l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(a.Mask), null(), num(sizeofSigset))
+
+	case plan.CloseFiles:
+		l.call(unix.SYS_CLOSE_RANGE, num(3), hex(uint32(0xffffffff)), num(closeRangeCloexec))
+
+	case plan.Exec:
+		argv, envp := l.vector(a.Args), l.vector(a.Env)
+		for i, f := range a.Files {
+			o := l.call(unix.SYS_EXECVE, l.str(string(f)), argv, envp)
+			if i < len(a.Files)-1 {
+				// execvp(3): these go on to the next directory.
+				o.ignore = [3]syscall.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES}
+			}
+		}
+
+	default:
+		return fmt.Errorf("%T has no lowering", a)
+	}
+	return nil
+}
+
+func mapLine(m plan.IDMap) string {
+	return fmt.Sprintf("%d %d %d\n", m.Box, m.Host, m.Count)
+}
+
+// termiosBytes is struct termios of the kernel: four flag words, the line
+// discipline and 19 control characters; asm-generic/termbits.h.
+func termiosBytes(t *unix.Termios) []byte {
+	var b []byte
+	for _, v := range []uint32{t.Iflag, t.Oflag, t.Cflag, t.Lflag} {
+		b = binary.NativeEndian.AppendUint32(b, v)
+	}
+	b = append(b, t.Line)
+	return append(b, t.Cc[:19]...)
+}

@@ -1,0 +1,189 @@
+package userns
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// An op is one system call of the inside, or one of three moves that are none.
+type op struct {
+	kind   opKind
+	into   int32 // the slot that takes the result, 0 for none
+	step   int32 // index into Plan.Steps
+	want   int32 // the result must be this, or with anyResult not an error
+	nr     uintptr
+	arg    [6]uintptr
+	slot   [6]int32 // slot whose value replaces the argument, 0 for none
+	ignore [3]syscall.Errno
+
+	how [6]argKind // for rendering alone
+}
+
+type opKind int32
+
+const (
+	opCall opKind = iota
+	opPoke        // write the int32 value of slot[1] to the address arg[0]
+	opFork        // become the reaper; a new process goes on
+)
+
+const anyResult = -1
+
+// argKind is how an argument is relocated and shown.
+type argKind uint8
+
+const (
+	argNum  argKind = iota // a number
+	argHex                 // a set of flags
+	argFD                  // a descriptor that is a constant
+	argStr                 // offset of a NUL-terminated string in the arena
+	argPtr                 // offset of a structure in the arena
+	argVec                 // offset of a vector of pointers in the arena
+	argNull                // NULL
+)
+
+// A program is a lowered plan: what the inside does, call by call. All memory
+// that calls point to is in one arena, which the host side keeps alive.
+type program struct {
+	ops    []op
+	arena  []byte
+	relocs []int // offsets in the arena of 8-byte words that are arena offsets
+	slots  int
+}
+
+// syscallNames are those a program can hold. It is made when asked for, since
+// a package's maps are built at every start.
+func syscallNames() map[uintptr]string {
+	return map[uintptr]string{
+		unix.SYS_PRCTL: "prctl", unix.SYS_PPOLL: "ppoll", unix.SYS_READ: "read", unix.SYS_WRITE: "write",
+		unix.SYS_CLOSE: "close", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2",
+		unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETRESGID: "setresgid",
+		unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SOCKET: "socket", unix.SYS_IOCTL: "ioctl",
+		unix.SYS_MOUNT: "mount", unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOUNT_SETATTR: "mount_setattr",
+		unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
+		unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_SYMLINKAT: "symlinkat",
+		unix.SYS_FCHOWNAT: "fchownat", unix.SYS_FCHDIR: "fchdir", unix.SYS_CHDIR: "chdir",
+		unix.SYS_PIVOT_ROOT: "pivot_root", unix.SYS_UMOUNT2: "umount2", unix.SYS_SENDMSG: "sendmsg",
+		unix.SYS_SETSID: "setsid", unix.SYS_DUP3: "dup3", unix.SYS_SETPGID: "setpgid",
+		unix.SYS_GETPID: "getpid", unix.SYS_CAPSET: "capset", unix.SYS_UMASK: "umask",
+		unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RT_SIGACTION: "rt_sigaction",
+		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_CLOSE_RANGE: "close_range",
+		unix.SYS_EXECVE: "execve",
+	}
+}
+
+// String is one line a call, before relocation: pointers show what they point
+// to, slots their number.
+func (p *program) String() string {
+	var b strings.Builder
+	names := syscallNames()
+	step := int32(-1)
+	for i := range p.ops {
+		o := &p.ops[i]
+		if o.step != step {
+			step = o.step
+			fmt.Fprintf(&b, "step %d\n", step+1)
+		}
+		b.WriteString("  ")
+		switch o.kind {
+		case opFork:
+			b.WriteString("clone(SIGCHLD): the parent becomes the reaper, the child goes on")
+		case opPoke:
+			fmt.Fprintf(&b, "*(int *)%#x = #%d", o.arg[0], o.slot[1])
+		default:
+			name := names[o.nr]
+			if name == "" {
+				name = fmt.Sprintf("syscall_%d", o.nr)
+			}
+			var args []string
+			last := 5
+			for last >= 0 && o.arg[last] == 0 && o.slot[last] == 0 && o.how[last] == argNum {
+				last--
+			}
+			for j := 0; j <= last; j++ {
+				args = append(args, p.renderArg(o, j))
+			}
+			fmt.Fprintf(&b, "%s(%s)", name, strings.Join(args, ", "))
+			if o.into != 0 {
+				fmt.Fprintf(&b, " = #%d", o.into)
+			}
+			if o.want != anyResult {
+				fmt.Fprintf(&b, " must be %d", o.want)
+			}
+			sep := " unless "
+			for _, e := range o.ignore {
+				if e != 0 {
+					b.WriteString(sep + unix.ErrnoName(e))
+					sep = ", "
+				}
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func (p *program) renderArg(o *op, j int) string {
+	if o.slot[j] != 0 {
+		if o.slot[j] == slotControl {
+			return "control"
+		}
+		return fmt.Sprintf("#%d", o.slot[j])
+	}
+	v := o.arg[j]
+	switch o.how[j] {
+	case argNull:
+		return "NULL"
+	case argHex:
+		return fmt.Sprintf("%#x", v)
+	case argFD:
+		if int32(v) == unix.AT_FDCWD {
+			return "AT_FDCWD"
+		}
+		return fmt.Sprint(int32(v))
+	case argStr:
+		return quoteC(p.cstring(v))
+	case argPtr:
+		return fmt.Sprintf("&%#x", v)
+	case argVec:
+		var s []string
+		for at := int(v); ; at += 8 {
+			off := le64(p.arena[at:])
+			if off == 0 {
+				break
+			}
+			s = append(s, quoteC(p.cstring(uintptr(off))))
+		}
+		if len(s) > 32 {
+			s = append(s[:32], fmt.Sprintf("… %d more", len(s)-32))
+		}
+		return "[" + strings.Join(s, ", ") + "]"
+	}
+	return fmt.Sprint(int64(v))
+}
+
+func (p *program) cstring(off uintptr) string {
+	b := p.arena[off:]
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
+
+func quoteC(s string) string {
+	q := fmt.Sprintf("%q", s)
+	return q
+}
+
+func le64(b []byte) uint64 {
+	var v uint64
+	for i := 7; i >= 0; i-- {
+		v = v<<8 | uint64(b[i])
+	}
+	return v
+}

@@ -1,0 +1,456 @@
+package userns
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+)
+
+// helperTimeout bounds newuidmap and newgidmap, which may ask a directory
+// service for the caller's ranges.
+const helperTimeout = 10 * time.Second
+
+// A Box is a running box. Its methods may be used from several goroutines,
+// except Wait.
+type Box struct {
+	plan *plan.Plan
+	prog *program
+	mem  childMem
+
+	pid     int
+	pidfd   int
+	control int // the host's end
+
+	watcher  int
+	lifeEnd  int // closing it without ending the watcher first kills the box
+	early    *plan.StepError
+	Master   int // of the box's pty, -1 without one
+	reaped   bool
+	status   unix.WaitStatus
+	finished bool
+}
+
+// Terminal is the caller's terminal, for the watcher to restore.
+type Terminal struct {
+	FD      int
+	Termios unix.Termios
+}
+
+// Syscalls is the lowered inside of p, one line a call: --explain=syscalls.
+func Syscalls(p *plan.Plan) (string, error) {
+	prog, err := lower(p)
+	if err != nil {
+		return "", err
+	}
+	return prog.String(), nil
+}
+
+// Start plays the host side of p and with it starts the inside. It returns
+// once the host side has nothing left to do; the inside may still fail, which
+// Wait tells. An error is a *plan.StepError where a step failed; then nothing
+// is left of the box. tty is the caller's terminal, nil if there is none to be
+// restored.
+//
+// Preconditions: the goroutine is locked to a thread that lives as long as the
+// box, because the kernel kills the box when that thread ends (prctl(2),
+// PR_SET_PDEATHSIG); p passed Check.
+func Start(p *plan.Plan, tty *Terminal) (*Box, error) {
+	prog, err := lower(p)
+	if err != nil {
+		return nil, err
+	}
+	b := &Box{plan: p, prog: prog, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1}
+	b.mem = childMem{clone: uintptr(unix.SIGCHLD)}
+	b.mem.argv, b.mem.argvLen = argvArea(os.Args)
+
+	for _, s := range p.Steps {
+		if _, ok := s.Do.(plan.TakeTTY); ok {
+			b.mem.terminal = 1
+		}
+	}
+	for i, s := range p.Steps {
+		if s.Side != plan.Host {
+			continue
+		}
+		if err := b.host(s.Do, tty); err != nil {
+			// The inside may have failed first, and be the cause.
+			failed := b.failure()
+			b.Kill()
+			b.reap()
+			b.close()
+			if failed != nil {
+				return nil, failed
+			}
+			return nil, &plan.StepError{Index: i, Step: s, Err: err}
+		}
+	}
+	return b, nil
+}
+
+// host plays one host step.
+func (b *Box) host(a plan.Action, tty *Terminal) error {
+	switch a := a.(type) {
+	case plan.Clone:
+		return b.clone(a.Flags)
+	case plan.MapIDs:
+		return b.mapIDs(a)
+	case plan.Release:
+		_, err := unix.Write(b.control, []byte{byte(a.Event)})
+		return err
+	case plan.Watch:
+		return b.watch(tty)
+	case plan.TakePTY:
+		m, fd, err := b.receive()
+		if err != nil {
+			return err
+		}
+		if m.kind != msgPTY {
+			b.early = b.stepError(m)
+			return errors.New("the inside failed")
+		}
+		b.Master = fd
+		return nil
+	}
+	return fmt.Errorf("%T is no host step", a)
+}
+
+func (b *Box) clone(flags uint64) error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fds[1])
+	b.control = fds[0]
+	slots := make([]uintptr, b.prog.slots+1)
+	slots[slotControl] = uintptr(fds[1])
+	b.mem.hostEnd = uintptr(fds[0])
+	r, m, err := place(b.prog, slots, b.mem)
+	if err != nil {
+		return err
+	}
+	defer r.free()
+	pidfd := int32(-1)
+	keepHeap()
+	syscall.ForkLock.Lock()
+	pid, errno := cloneInside(uintptr(flags), r, m, &pidfd)
+	syscall.ForkLock.Unlock()
+	if errno != 0 {
+		return errno
+	}
+	b.pid, b.pidfd = int(pid), int(pidfd)
+	return nil
+}
+
+// HelperError is newuidmap's or newgidmap's failure.
+type HelperError struct {
+	Helper string
+	Stderr string // one line
+	Err    error
+}
+
+func (e *HelperError) Error() string {
+	if e.Stderr != "" {
+		return e.Stderr
+	}
+	return e.Helper + ": " + e.Err.Error()
+}
+
+func (e *HelperError) Unwrap() error { return e.Err }
+
+func (b *Box) mapIDs(a plan.MapIDs) error {
+	proc := "/proc/" + strconv.Itoa(b.pid)
+	if a.NewUIDMap == "" {
+		if err := os.WriteFile(proc+"/uid_map", mapText(a.UID), 0); err != nil {
+			return err
+		}
+		return os.WriteFile(proc+"/gid_map", mapText(a.GID), 0)
+	}
+	uid, err := startHelper(string(a.NewUIDMap), b.pid, a.UID)
+	if err != nil {
+		return err
+	}
+	gid, err := startHelper(string(a.NewGIDMap), b.pid, a.GID)
+	if err != nil {
+		uid.kill()
+		uid.wait(time.Now())
+		return err
+	}
+	deadline := time.Now().Add(helperTimeout)
+	errUID, errGID := uid.wait(deadline), gid.wait(deadline)
+	if errUID != nil {
+		return errUID
+	}
+	if errGID != nil {
+		return errGID
+	}
+	// A helper that says it did and did not would leave a box without ids.
+	for _, c := range []struct {
+		file, helper string
+		want         []plan.IDMap
+	}{{"/uid_map", string(a.NewUIDMap), a.UID}, {"/gid_map", string(a.NewGIDMap), a.GID}} {
+		got, err := os.ReadFile(proc + c.file)
+		if err != nil {
+			return err
+		}
+		if !sameMap(got, c.want) {
+			return &HelperError{Helper: c.helper, Err: errors.New("reported success but did not write the map")}
+		}
+	}
+	return nil
+}
+
+func mapText(ms []plan.IDMap) []byte {
+	var b bytes.Buffer
+	for _, m := range ms {
+		b.WriteString(mapLine(m))
+	}
+	return b.Bytes()
+}
+
+// sameMap compares /proc/PID/uid_map, whose columns the kernel pads.
+func sameMap(got []byte, want []plan.IDMap) bool {
+	f := strings.Fields(string(got))
+	if len(f) != 3*len(want) {
+		return false
+	}
+	// The kernel sorts maps of more than five lines; user_namespaces(7).
+	seen := map[[3]string]bool{}
+	for i := 0; i < len(f); i += 3 {
+		seen[[3]string{f[i], f[i+1], f[i+2]}] = true
+	}
+	for _, m := range want {
+		k := [3]string{utoa(m.Box), utoa(m.Host), utoa(m.Count)}
+		if !seen[k] {
+			return false
+		}
+	}
+	return true
+}
+
+func utoa(v uint32) string { return strconv.FormatUint(uint64(v), 10) }
+
+type helper struct {
+	name   string
+	pid    int
+	stderr int
+}
+
+// startHelper runs newuidmap or newgidmap with an empty environment.
+func startHelper(path string, pid int, m []plan.IDMap) (*helper, error) {
+	argv := make([]string, 0, 2+3*len(m))
+	argv = append(argv, path, strconv.Itoa(pid))
+	for _, x := range m {
+		argv = append(argv, utoa(x.Box), utoa(x.Host), utoa(x.Count))
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(p[0])
+		unix.Close(p[1])
+		return nil, err
+	}
+	hpid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
+		Env:   []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+		Files: []uintptr{uintptr(null), uintptr(null), uintptr(p[1])},
+	})
+	unix.Close(null)
+	unix.Close(p[1])
+	if err != nil {
+		unix.Close(p[0])
+		return nil, &HelperError{Helper: path, Err: err}
+	}
+	return &helper{name: path, pid: hpid, stderr: p[0]}, nil
+}
+
+func (h *helper) kill() { unix.Kill(h.pid, unix.SIGKILL) }
+
+// wait waits until the helper ends, or kills it at the deadline.
+func (h *helper) wait(deadline time.Time) error {
+	defer unix.Close(h.stderr)
+	var text []byte
+	buf := make([]byte, 512)
+	late := false
+	for !late {
+		left := time.Until(deadline)
+		if left < 0 {
+			left = 0
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(h.stderr), Events: unix.POLLIN}}, int(left.Milliseconds()))
+		if err == unix.EINTR {
+			continue
+		}
+		if n == 0 {
+			late = true
+			h.kill()
+			break
+		}
+		k, err := unix.Read(h.stderr, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if k <= 0 {
+			break
+		}
+		if len(text) < 4096 {
+			text = append(text, buf[:k]...)
+		}
+	}
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(h.pid, &ws, 0, nil)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	switch {
+	case late:
+		return &HelperError{Helper: h.name, Err: fmt.Errorf("no answer within %v", helperTimeout)}
+	case ws.Exited() && ws.ExitStatus() == 0:
+		return nil
+	case ws.Signaled():
+		return &HelperError{Helper: h.name, Stderr: line, Err: fmt.Errorf("killed by signal %d", ws.Signal())}
+	}
+	return &HelperError{Helper: h.name, Stderr: line, Err: fmt.Errorf("exit status %d", ws.ExitStatus())}
+}
+
+func (b *Box) watch(tty *Terminal) error {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	defer unix.Close(p[0])
+	m := watchMem{life: uintptr(p[0]), lifeEnd: uintptr(p[1]), pidfd: uintptr(b.pidfd)}
+	keep := []uintptr{m.life, m.pidfd}
+	if tty != nil {
+		m.tty, m.restore = uintptr(tty.FD), 1
+		copy(m.termios[:], termiosBytes(&tty.Termios))
+		keep = append(keep, m.tty)
+	}
+	for i := range keep { // three at most
+		for j := i + 1; j < len(keep); j++ {
+			if keep[j] < keep[i] {
+				keep[i], keep[j] = keep[j], keep[i]
+			}
+		}
+	}
+	m.nkeep = uintptr(copy(m.keep[:], keep))
+	syscall.ForkLock.Lock()
+	pid, errno, err := cloneWatcher(m)
+	syscall.ForkLock.Unlock()
+	if err == nil && errno != 0 {
+		err = errno
+	}
+	if err != nil {
+		unix.Close(p[1])
+		return err
+	}
+	b.watcher, b.lifeEnd = int(pid), p[1]
+	return nil
+}
+
+// message is what the inside says; see child_unsafe.go.
+type message struct{ kind, a, b, c uint32 }
+
+// errClosed: the inside closed the control socket, by execve or by ending.
+var errClosed = errors.New("control socket closed")
+
+// receive waits for one message, with the descriptor that came along or -1.
+func (b *Box) receive() (message, int, error) {
+	var buf [sizeofMessage]byte
+	var oob [32]byte
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(b.control, buf[:], oob[:], unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.ECONNRESET {
+			err, n = nil, 0
+		}
+		if err != nil {
+			return message{}, -1, err
+		}
+		if n == 0 {
+			return message{}, -1, errClosed
+		}
+		if n != sizeofMessage {
+			return message{}, -1, fmt.Errorf("a message of %d bytes from the inside", n)
+		}
+		fd := -1
+		if oobn > 0 {
+			if cs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(cs) == 1 {
+				if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
+					fd = fds[0]
+				}
+			}
+		}
+		u := func(i int) uint32 { return binary.NativeEndian.Uint32(buf[4*i:]) }
+		return message{u(0), u(1), u(2), u(3)}, fd, nil
+	}
+}
+
+// failure is what the inside reported as failed, nil if nothing or not yet.
+func (b *Box) failure() error {
+	if b.early != nil {
+		return b.early
+	}
+	if b.control < 0 {
+		return nil
+	}
+	unix.SetNonblock(b.control, true)
+	defer unix.SetNonblock(b.control, false)
+	for {
+		m, fd, err := b.receive()
+		if err != nil {
+			return nil
+		}
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		if e := b.stepError(m); e != nil {
+			return e
+		}
+	}
+}
+
+// ErrShort is a system call of the inside whose result was not what its step
+// promises; for a wait it means that nobox went away.
+var ErrShort = errors.New("unexpected result")
+
+func (b *Box) stepError(m message) *plan.StepError {
+	if m.kind != msgFailed || int(m.a) >= len(b.prog.ops) {
+		return nil
+	}
+	i := int(b.prog.ops[m.a].step)
+	e := &plan.StepError{Index: i, Step: b.plan.Steps[i], Err: ErrShort}
+	if m.b != 0 {
+		e.Err = syscall.Errno(m.b)
+		if _, ok := e.Step.Do.(plan.Exec); ok && m.b == uint32(unix.ENOENT) && m.c != 0 {
+			// execvp(3): what could not be tried outranks what is not there.
+			e.Err = syscall.Errno(m.c)
+		}
+	}
+	return e
+}
+
+func (b *Box) close() {
+	for _, fd := range []*int{&b.control, &b.pidfd, &b.Master} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
