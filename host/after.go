@@ -50,7 +50,10 @@ func Chrooted() bool {
 
 // Head is what stands at a place, and its first bytes if it is a file.
 func Head(p Place) (Kind, uint32, []byte) {
-	f := place(p)
+	if p.Base == "" {
+		p.Base = "/"
+	}
+	f := place(p, map[string]bool{})
 	if f.Kind == None {
 		return None, 0, nil
 	}

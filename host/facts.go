@@ -14,8 +14,9 @@ type Questions struct {
 	Files   []Place  // files whose content is wanted, 1 MiB at most
 }
 
-// A Place is a path below a directory of the host: Base "/" or "" is the
-// host's own tree. Symbolic links on the way are followed below Base.
+// A Place is a path below a directory of the host: Base "/" is the host's own
+// tree. Symbolic links on the way are followed below Base. With an empty Base
+// the path is looked at as it is, in one call: for the kernel's own.
 type Place struct {
 	Base plan.HostPath
 	Path string // absolute

@@ -49,9 +49,10 @@ func (f *Facts) Look(q Questions) {
 			f.Sources[s] = source(s)
 		}
 	}
+	known := make(map[string]bool, 16)
 	for _, p := range q.Places {
 		if _, done := f.Places[p]; !done {
-			f.Places[p] = place(p)
+			f.Places[p] = place(p, known)
 		}
 	}
 	for _, p := range q.Files {
@@ -184,8 +185,12 @@ const maxLinks = 40
 
 // place walks a path below its base, component by component, as
 // RESOLVE_IN_ROOT does. What it finds is advice for Compile: the box resolves
-// again by openat2(2), on the tree it has by then.
-func place(p Place) PlaceFact {
+// again by openat2(2), on the tree it has by then. known are directories met
+// before, so that each is looked at once.
+func place(p Place, known map[string]bool) PlaceFact {
+	if p.Base == "" {
+		return node(p.Path)
+	}
 	base := strings.TrimSuffix(string(p.Base), "/")
 	rest := strings.Split(strings.Trim(path.Clean(p.Path), "/"), "/")
 	cur, links := "", 0
@@ -201,8 +206,13 @@ func place(p Place) PlaceFact {
 			cur = cur[:max(strings.LastIndexByte(cur, '/'), 0)]
 			continue
 		}
+		name := base + cur + "/" + c
+		if len(rest) > 0 && known[name] {
+			cur, f.Kind = cur+"/"+c, Dir
+			continue
+		}
 		var st unix.Stat_t
-		if err := unix.Fstatat(unix.AT_FDCWD, base+cur+"/"+c, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+		if err := unix.Fstatat(unix.AT_FDCWD, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
 			f.Resolved = plan.BoxPath(path.Join("/", cur, c, path.Join(rest...)))
 			f.Kind = None
 			if err != unix.ENOENT {
@@ -218,7 +228,7 @@ func place(p Place) PlaceFact {
 			if len(rest) == 0 && links == 1 {
 				f.Symlink = true
 			}
-			to, err := os.Readlink(base + cur + "/" + c)
+			to, err := os.Readlink(name)
 			if err != nil {
 				f.Err, f.Kind = err, None
 				return f
@@ -230,7 +240,9 @@ func place(p Place) PlaceFact {
 			continue
 		}
 		cur += "/" + c
-		f.Kind, f.Rdev = kindOf(&st), uint64(st.Rdev)
+		if f.Kind, f.Rdev = kindOf(&st), uint64(st.Rdev); f.Kind == Dir {
+			known[name] = true
+		}
 	}
 	f.Resolved = plan.BoxPath(cur)
 	if cur == "" {
@@ -238,6 +250,18 @@ func place(p Place) PlaceFact {
 		f.Kind = Dir
 	}
 	return f
+}
+
+// node looks at a path of the host as it is.
+func node(name string) PlaceFact {
+	var st unix.Stat_t
+	if err := unix.Fstatat(unix.AT_FDCWD, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+		if err == unix.ENOENT {
+			err = nil
+		}
+		return PlaceFact{Resolved: plan.BoxPath(name), Err: err}
+	}
+	return PlaceFact{Resolved: plan.BoxPath(name), Kind: kindOf(&st), Rdev: uint64(st.Rdev)}
 }
 
 // ErrNotRegular is a file whose content is wanted but that is no regular file.

@@ -24,6 +24,50 @@ func TestAGoodPlanPasses(t *testing.T) {
 	}
 }
 
+func TestAPlanThatGoesAsFarAsItMayPasses(t *testing.T) {
+	for _, text := range []string{
+		`# The maps end at the highest id.
+base: terminal
+set: MapIDs {"uid":[{"box":0,"host":4294901759,"count":65536}],"gid":[{"box":4294901759,"host":0,"count":65536}]}`,
+		`# A kernel has as many capabilities as fit.
+base: reaper
+set: DropBounding {"last":63}`,
+		`# A flag asks for CAP_SYS_ADMIN.
+base: reaper
+set: DropBounding {"keep":2097152}
+from: DropBounding --cap-add=SYS_ADMIN
+set: SetCaps {"keep":2097152}
+from: SetCaps --cap-add=SYS_ADMIN`,
+		`# A flag shares a device, which works inside.
+base: reaper
+set: OpenTree#3 {"source":"/dev/dri","attr":{"nodev":false}}`,
+		`# A flag makes the root writable.
+base: rootfs
+set: NewFS#2 {"attr":{"readOnly":false}}`,
+		`# The command, which is pid 1, is tied to nobox at its last step but one.
+base: as-pid-1
+move: DieWithParent#2 before Exec`,
+		`# The command's process begins where nothing can be gained any more.
+base: as-pid-1
+after: NoNewPrivs`,
+		`# Names have dots.
+base: reaper
+set: File {"path":"a..b/..c/d../...n"}
+set: Exec {"files":["./make"]}`,
+		`# A file holds a NUL byte.
+base: reaper
+set: File#2 {"content":"\u0000"}`,
+	} {
+		c, err := parseBad("", text+"\nwant: nothing")
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		if err := c.plan.Check(); err != nil {
+			t.Errorf("%s %v", c.name, err)
+		}
+	}
+}
+
 // A badPlan is a case of a file in testdata/bad: a good plan, what is done to
 // it, and what Check must say. The README there has the format.
 type badPlan struct {
@@ -182,8 +226,10 @@ func TestANulByteIsFoundInWhateverStringReachesTheKernel(t *testing.T) {
 func forEachString(v reflect.Value, f func()) {
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString("a\x00b")
-		f()
+		for _, s := range []string{"\x00a", "a\x00"} {
+			v.SetString(s)
+			f()
+		}
 		v.SetString("")
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
@@ -210,12 +256,36 @@ func TestAnEmptyPlanIsRefused(t *testing.T) {
 	if err := new(Plan).Check(); err == nil {
 		t.Error("it passes")
 	}
-	p := &Plan{Steps: make([]Step, 3), Init: Init{Reaper: true, After: 7}, Slots: 1 << 40}
-	for _, c := range checks {
-		c.broken(surveyOf(p)) // must not panic
-	}
-	if got := p.Check().Error(); got != "plan: an action that Check does not know: step 1" {
+	if got := (&Plan{Steps: make([]Step, 1)}).Check().Error(); got != "plan: an action that Check does not know: step 1" {
 		t.Error(got)
+	}
+}
+
+// Check stops at the first complaint, and one check may not rely on another.
+func TestNoCheckPanicsWhateverThePlan(t *testing.T) {
+	plans := []*Plan{{}, {Steps: make([]Step, 3), Slots: 1 << 40}, {Slots: -1}}
+	for _, g := range good {
+		n := len(g.plan().Steps)
+		for _, after := range []int{-1 << 40, -1, n - 1, n, 1 << 40} {
+			p := g.plan()
+			p.Init.After = after
+			plans = append(plans, p)
+		}
+		for i := range n {
+			p := g.plan()
+			remove(p, i)
+			plans = append(plans, p)
+		}
+		for _, a := range everyAction {
+			p := g.plan()
+			p.Steps = append(p.Steps, Step{Side: Inside, Do: a})
+			plans = append(plans, p, &Plan{Steps: []Step{{Side: Inside, Do: a}, {Side: Host, Do: a}}})
+		}
+	}
+	for _, p := range plans {
+		for _, c := range checks {
+			c.broken(surveyOf(p))
+		}
 	}
 }
 

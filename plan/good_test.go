@@ -65,8 +65,8 @@ var good = map[string]shape{
 // everything.
 func (g shape) plan() *Plan {
 	const (
-		caps   = 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_KILL
-		lastID = 65536
+		caps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_KILL
+		ids  = 65536
 	)
 	view := Attr{ReadOnly: true, NoSuid: true, NoDev: true}
 	share := Attr{NoSuid: true, NoDev: true}
@@ -78,8 +78,8 @@ func (g shape) plan() *Plan {
 	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
 	if g.ranges {
-		m := []IDMap{{0, 1000, 1}, {1, 100000, lastID}}
-		b.Host("", "they check in the host's files that these ids are the caller's", MapIDs{m, m, "/usr/bin/newuidmap", "/usr/bin/newgidmap"}).Needs = FactNewIDMap
+		lines := func() []IDMap { return []IDMap{{0, 1000, 1}, {1, 100000, ids}} }
+		b.Host("", "they check in the host's files that these ids are the caller's", MapIDs{lines(), lines(), "/usr/bin/newuidmap", "/usr/bin/newgidmap"}).Needs = FactNewIDMap
 		b.Host("", "", Release{EventMapped})
 		b.Inside("", "without a map every id inside is nobody's", Await{EventMapped})
 	} else {

@@ -145,7 +145,11 @@ func (l *loop) turn() bool {
 		l.hangUp()
 		return true
 	}
-	if l.polled[pollMaster].Revents&^unix.POLLOUT != 0 && l.output.room() {
+	master := l.polled[pollMaster].Revents
+	if master&gone != 0 {
+		l.deafen() // what was written is still to be read
+	}
+	if master&^unix.POLLOUT != 0 && l.output.room() {
 		l.readMaster()
 	}
 	l.writeScreen()
@@ -170,7 +174,7 @@ func (l *loop) await() bool {
 			p[pollScreen].Events = unix.POLLOUT
 		}
 		var events int16
-		if !l.ended {
+		if !l.ended && l.output.room() {
 			events |= unix.POLLIN
 		}
 		if !l.deaf && !l.input.empty() {
@@ -332,10 +336,17 @@ func (l *loop) readMaster() int {
 		return n
 	}
 	if err != unix.EAGAIN { // EIO: no process has the peer open
-		l.ended, l.deaf = true, true
-		l.input.clear()
+		l.ended = true
+		l.deafen()
 	}
 	return 0
+}
+
+// deafen is for when nobody inside can receive input any more. A write then
+// fails with EIO, or with EAGAIN for ever if the box's pty was full.
+func (l *loop) deafen() {
+	l.deaf = true
+	l.input.clear()
 }
 
 // writeScreen writes what the terminal takes.
@@ -372,8 +383,7 @@ func (l *loop) writeMaster() {
 			return
 		}
 		if err != nil {
-			l.deaf = true
-			l.input.clear()
+			l.deafen()
 			return
 		}
 		l.input.drop(n)

@@ -337,15 +337,21 @@ func TestProbeAndTheScreenFollowTheStreams(t *testing.T) {
 			}
 
 			out, outEnd := socket(t)
-			run(t, roleProbe, stdio, outEnd)
+			probe := run(t, roleProbe, stdio, outEnd)
 			var s Streams
-			if err := json.NewDecoder(out).Decode(&s); err != nil {
-				t.Fatal(err)
+			packet := make([]byte, 4096)
+			n, err := out.Read(packet)
+			if err == nil {
+				err = json.Unmarshal(packet[:n], &s)
+			}
+			if err != nil {
+				t.Fatal("the probe's answer: ", err)
 			}
 			want := Streams{TTY: c.tty, FD: -1}
 			if c.tty[0] {
 				want.FD, want.Size, want.Termios = 0, size(t, a.tty), modes(t, a.tty)
 			}
+			probe.Wait() // a terminal has one session at a time
 			if s != want {
 				t.Errorf("Probe is\n%+v, want\n%+v", s, want)
 			}

@@ -369,9 +369,15 @@ func TestTheRelayIsIdleWhenThereIsNothingToDo(t *testing.T) {
 		r.Suspend()
 		expectIdle(t)
 		r.Resume()
+		r.fill(r.box, make([]byte, 1<<20))
+		expectIdle(t) // the terminal is not read
+		r.fill(r.screen, make([]byte, 1<<20))
+		expectIdle(t) // nor the box's
 		r.box.Close()
 		r.Resize()
-		expectIdle(t)
+		expectIdle(t) // nor is anyone inside
+		go io.Copy(io.Discard, r.screen)
+		r.Close()
 	})
 }
 

@@ -117,6 +117,7 @@ var vocabulary = map[string]func() string{
 	"strace":      func() string { return noTool("strace") },
 	"busybox":     noBusybox,
 	"mmdebstrap":  func() string { return noTool("mmdebstrap") },
+	"newuidmap":   func() string { return noTool("newuidmap") },
 	"unshare":     func() string { return noTool("unshare") },
 	"setpriv":     func() string { return noTool("setpriv") },
 	"ip":          func() string { return noTool("ip") },

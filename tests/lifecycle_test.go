@@ -420,6 +420,8 @@ func kills(args []string) int {
 			for _, b := range boxes {
 				if *ready && !b.ready() {
 					complain("a box did not get ready: %q", b.said)
+					unix.Kill(b.pid, unix.SIGKILL)
+					return 1
 				}
 			}
 			if *freeze {
@@ -530,7 +532,7 @@ func newVictim(line []string, pty, ready bool) (*victim, error) {
 		return nil, err
 	}
 	v.pid = p.Pid
-	v.out.SetReadDeadline(time.Now().Add(patience))
+	v.out.SetReadDeadline(time.Now().Add(patience / 2))
 	if !ready && pty {
 		// A terminal that nobody reads would stop nobox.
 		go io.Copy(io.Discard, v.out)

@@ -150,10 +150,6 @@ var passedSignals = []os.Signal{
 // ids as well. It prints "ready" when all of it is done.
 func stubborn(args []string) {
 	runtime.LockOSThread()
-	for n := 1; n <= 64; n++ {
-		act := [4]uint64{1}
-		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
-	}
 	uid := 0
 	child := false
 	for _, a := range args {
@@ -171,6 +167,10 @@ func stubborn(args []string) {
 		if err := syscall.Setresuid(uid, uid, uid); err != nil {
 			fail(err)
 		}
+	}
+	for n := 1; n <= 64; n++ {
+		act := [4]uint64{1}
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
 	}
 	// It belongs to the thread that execve left, on which init functions run.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {

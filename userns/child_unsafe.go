@@ -29,6 +29,7 @@ type childMem struct {
 	ops   *op
 	nops  uintptr
 	slots *uintptr // indexed by slot number
+	arena uintptr
 
 	hostEnd  uintptr // the other end of the control socket, to be closed
 	clone    uintptr // flags of the reaper's clone
@@ -47,6 +48,23 @@ type childMem struct {
 type pollFD struct {
 	fd              int32
 	events, revents int16
+}
+
+// value is what the kernel gets for an argument.
+//
+//go:nosplit
+//go:norace
+func (m *childMem) value(o *op, i uintptr) uintptr {
+	v := *(*uint32)(unsafe.Add(unsafe.Pointer(&o.arg), 4*i))
+	switch how := *(*argKind)(unsafe.Add(unsafe.Pointer(&o.how), i)); {
+	case how <= argFD:
+		return uintptr(int32(v))
+	case how <= argNull:
+		return uintptr(v)
+	case how == argSlot:
+		return *(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(v)))
+	}
+	return m.arena + uintptr(v)
 }
 
 //go:nosplit
@@ -92,22 +110,8 @@ func play(m *childMem) {
 	var sticky uint32
 	for i := uintptr(0); i < m.nops; i++ {
 		o := (*op)(unsafe.Add(unsafe.Pointer(m.ops), i*unsafe.Sizeof(op{})))
-		a0, a1, a2, a3, a4, a5 := o.arg[0], o.arg[1], o.arg[2], o.arg[3], o.arg[4], o.arg[5]
-		if s := o.slot[0]; s != 0 {
-			a0 = *(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(s)))
-		}
-		if s := o.slot[1]; s != 0 {
-			a1 = *(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(s)))
-		}
-		if s := o.slot[2]; s != 0 {
-			a2 = *(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(s)))
-		}
-		if s := o.slot[3]; s != 0 {
-			a3 = *(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(s)))
-		}
-		if s := o.slot[4]; s != 0 {
-			a4 = *(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(s)))
-		}
+		a0, a1, a2 := m.value(o, 0), m.value(o, 1), m.value(o, 2)
+		a3, a4, a5 := m.value(o, 3), m.value(o, 4), m.value(o, 5)
 
 		if o.kind == opPoke {
 			**(**int32)(unsafe.Pointer(&a0)) = int32(a1)
@@ -125,13 +129,13 @@ func play(m *childMem) {
 			continue
 		}
 
-		r, _, e := syscall.RawSyscall6(o.nr, a0, a1, a2, a3, a4, a5)
+		r, _, e := syscall.RawSyscall6(uintptr(o.nr), a0, a1, a2, a3, a4, a5)
 		for e == unix.EINTR || (e == unix.EAGAIN && o.nr == unix.SYS_OPENAT2) {
 			// openat2(2): a rename elsewhere during a scoped lookup gives EAGAIN.
-			r, _, e = syscall.RawSyscall6(o.nr, a0, a1, a2, a3, a4, a5)
+			r, _, e = syscall.RawSyscall6(uintptr(o.nr), a0, a1, a2, a3, a4, a5)
 		}
 		if e != 0 {
-			if e == o.ignore[0] || e == o.ignore[1] || e == o.ignore[2] {
+			if x := uintptr(e); x == uintptr(o.ignore[0]) || x == uintptr(o.ignore[1]) || x == uintptr(o.ignore[2]) {
 				if e == unix.EACCES {
 					sticky = uint32(e)
 				}

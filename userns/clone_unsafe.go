@@ -70,40 +70,58 @@ func keepHeap() {
 	syscall.RawSyscall(unix.SYS_MADVISE, base, arenaSize, unix.MADV_DONTFORK)
 }
 
-// place copies the program, the slots and the player's memory to a region, and
-// relocates: offsets of the arena become addresses. The heap keeps nothing
-// that the child needs.
-func place(p *program, slots []uintptr, mem childMem) (*region, *childMem, error) {
-	opSize := unsafe.Sizeof(op{})
-	size := 4*16 + unsafe.Sizeof(mem) + uintptr(len(slots))*8 + uintptr(len(p.ops))*opSize + uintptr(len(p.arena))
-	r, err := newRegion(size)
-	if err != nil {
-		return nil, nil, err
+// buffers are empty buffers of the region for lower to fill, large enough for
+// a plan of so many steps unless it writes much. What is not used costs
+// nothing: pages come when they are touched.
+func (r *region) buffers(steps int) ([]op, []byte) {
+	nops, narena := 16*steps+256, 256*steps+64<<10
+	ops := unsafe.Slice((*op)(r.take(uintptr(nops)*unsafe.Sizeof(op{}))), nops)
+	arena := unsafe.Slice((*byte)(r.take(uintptr(narena))), narena)
+	return ops[:0], arena[:0]
+}
+
+// regionFor makes a region for a plan of so many steps.
+func regionFor(steps int) (*region, error) {
+	return newRegion((16*uintptr(steps)+256)*unsafe.Sizeof(op{}) + 256*uintptr(steps) + 64<<10 + 1<<16)
+}
+
+// holds says whether p points into the region.
+func (r *region) holds(p unsafe.Pointer) bool {
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(r.mem)))
+	return uintptr(p) >= base && uintptr(p) < base+uintptr(len(r.mem))
+}
+
+// place puts the player's memory and the slots into the region with the
+// program that lower made in its buffers, and relocates the arena: offsets
+// become addresses. The heap then keeps nothing that the child needs. A program
+// that outgrew the buffers gets a region of its size.
+func place(r *region, p *program, control uintptr, mem childMem) (*region, *childMem, error) {
+	slots := uintptr(p.slots+1) * 8
+	moved := !r.holds(unsafe.Pointer(unsafe.SliceData(p.ops))) || !r.holds(unsafe.Pointer(unsafe.SliceData(p.arena)))
+	if moved || r.used+slots+unsafe.Sizeof(mem)+64 > uintptr(len(r.mem)) {
+		large, err := newRegion(slots + unsafe.Sizeof(mem) + uintptr(len(p.ops))*unsafe.Sizeof(op{}) + uintptr(len(p.arena)) + 128)
+		if err != nil {
+			return r, nil, err
+		}
+		ops := unsafe.Slice((*op)(large.take(uintptr(len(p.ops))*unsafe.Sizeof(op{}))), len(p.ops))
+		copy(ops, p.ops)
+		arena := unsafe.Slice((*byte)(large.take(uintptr(len(p.arena)))), len(p.arena))
+		copy(arena, p.arena)
+		p.ops, p.arena = ops, arena
+		r.free()
+		r = large
 	}
 	m := (*childMem)(r.take(unsafe.Sizeof(mem)))
 	*m = mem
 	m.all = ^uint64(0)
-	m.slots = (*uintptr)(r.take(uintptr(len(slots)) * 8))
-	copy(unsafe.Slice(m.slots, len(slots)), slots)
-	m.ops, m.nops = (*op)(r.take(uintptr(len(p.ops))*opSize)), uintptr(len(p.ops))
-	ops := unsafe.Slice(m.ops, len(p.ops))
-	copy(ops, p.ops)
-	arena := unsafe.Slice((*byte)(r.take(uintptr(len(p.arena)))), len(p.arena))
-	copy(arena, p.arena)
-
-	base := uintptr(unsafe.Pointer(unsafe.SliceData(arena)))
+	m.slots = (*uintptr)(r.take(slots))
+	*(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*slotControl)) = control
+	m.ops, m.nops = unsafe.SliceData(p.ops), uintptr(len(p.ops))
+	m.arena = uintptr(unsafe.Pointer(unsafe.SliceData(p.arena)))
 	for _, at := range p.relocs {
-		w := (*uintptr)(unsafe.Pointer(&arena[at]))
+		w := (*uintptr)(unsafe.Pointer(&p.arena[at]))
 		if *w != 0 {
-			*w += base
-		}
-	}
-	for i := range ops {
-		o := &ops[i]
-		for j, k := range o.how {
-			if k == argStr || k == argPtr || k == argVec {
-				o.arg[j] += base
-			}
+			*w += m.arena
 		}
 	}
 	return r, m, nil

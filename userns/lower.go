@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -55,15 +54,15 @@ const (
 
 // lower turns the inside steps of a plan into system calls. It decides
 // nothing: each action has one translation. A slot is closed after the last
-// step that uses it.
-func lower(p *plan.Plan) (*program, error) {
-	l := &lowerer{next: int32(p.Slots + slotBase), strings: make(map[string]uintptr)}
-	l.arena = make([]byte, 8, 1<<14) // offset 0 is NULL
-	lastUse := map[plan.Slot]int{}
+// step that uses it. ops and arena are empty buffers to be filled, nil if there
+// are none.
+func lower(p *plan.Plan, ops []op, arena []byte) (*program, error) {
+	l := &lowerer{next: uint32(p.Slots + slotBase), ops: ops, arena: append(arena, make([]byte, 8)...)} // offset 0 is NULL
+	lastUse := make([]int32, p.Slots)
 	for i, s := range p.Steps {
 		if s.Side == plan.Inside {
 			for _, slot := range plan.Uses(s.Do) {
-				lastUse[slot] = i
+				lastUse[slot] = int32(i)
 			}
 		}
 	}
@@ -71,89 +70,88 @@ func lower(p *plan.Plan) (*program, error) {
 		if s.Side != plan.Inside {
 			continue
 		}
-		l.step = int32(i)
+		l.step = uint32(i)
 		if err := l.action(s.Do); err != nil {
 			return nil, fmt.Errorf("step %d: %w", i+1, err)
 		}
 		for _, slot := range plan.Uses(s.Do) {
-			if lastUse[slot] == i {
-				l.call(unix.SYS_CLOSE, l.slot(slot))
-				delete(lastUse, slot)
+			if lastUse[slot] == int32(i) {
+				l.close(l.slot(slot))
+				lastUse[slot] = -1
 			}
 		}
 		if i == p.Init.After && p.Init.Reaper {
-			l.ops = append(l.ops, op{kind: opFork, step: int32(i), want: anyResult})
+			l.ops = append(l.ops, op{kind: opFork, step: l.step, want: anyResult})
 		}
 	}
 	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}, nil
 }
 
 type lowerer struct {
-	ops     []op
-	arena   []byte
-	relocs  []int
-	strings map[string]uintptr
-	step    int32
-	next    int32
+	ops    []op
+	arena  []byte
+	relocs []int
+	step   uint32
+	next   uint32   // the next slot that was never used
+	spare  []uint32 // slots of lowerings that are closed again
 }
 
 // an arg is an argument of a call before it is placed.
 type arg struct {
-	v    uintptr
-	slot int32
-	how  argKind
+	v   uint32
+	how argKind
 }
 
-func num[T ~int | ~int32 | ~int64 | ~uint32 | ~uint64 | ~uint8 | ~uintptr](v T) arg {
-	return arg{v: uintptr(v)}
-}
-func hex[T ~int | ~uint32 | ~uint64](v T) arg { return arg{v: uintptr(v), how: argHex} }
+func num[T ~int | ~int32 | ~uint32 | ~uint8](v T) arg { return arg{v: uint32(v)} }
+func hex[T ~int | ~uint32 | ~uint64](v T) arg         { return arg{v: uint32(v), how: argHex} }
+func null() arg                                       { return arg{how: argNull} }
+func control() arg                                    { return arg{v: slotControl, how: argSlot} }
 func cwd() arg {
-	fd := unix.AT_FDCWD
-	return arg{v: uintptr(fd), how: argFD}
+	fd := int32(unix.AT_FDCWD)
+	return arg{v: uint32(fd), how: argFD}
 }
-func null() arg { return arg{how: argNull} }
 
-func (l *lowerer) slot(s plan.Slot) arg { return arg{slot: int32(s) + slotBase} }
+func (l *lowerer) slot(s plan.Slot) arg { return arg{v: uint32(s) + slotBase, how: argSlot} }
+
+// temp is a slot of the lowering's own; close gives it back.
 func (l *lowerer) temp() arg {
+	if n := len(l.spare); n > 0 {
+		v := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return arg{v: v, how: argSlot}
+	}
 	l.next++
-	return arg{slot: l.next - 1}
+	return arg{v: l.next - 1, how: argSlot}
 }
 
 // str places s in the arena; a NUL in it is an error of whoever made the plan
 // and was refused by Plan.Check.
 func (l *lowerer) str(s string) arg {
-	off, ok := l.strings[s]
-	if !ok {
-		off = uintptr(len(l.arena))
-		l.arena = append(append(l.arena, s...), 0)
-		if len(s) < 256 {
-			l.strings[s] = off
-		}
-	}
-	return arg{v: off, how: argStr}
+	off := len(l.arena)
+	l.arena = append(append(l.arena, s...), 0)
+	return arg{v: uint32(off), how: argStr}
 }
 
-func (l *lowerer) align() uintptr {
+func (l *lowerer) align() int {
 	for len(l.arena)%8 != 0 {
 		l.arena = append(l.arena, 0)
 	}
-	return uintptr(len(l.arena))
+	return len(l.arena)
 }
 
 // data places 8-aligned bytes in the arena.
 func (l *lowerer) data(b []byte) arg {
 	off := l.align()
 	l.arena = append(l.arena, b...)
-	return arg{v: off, how: argPtr}
+	return arg{v: uint32(off), how: argPtr}
 }
 
 func (l *lowerer) words(w ...uint64) arg {
-	var b []byte
+	off := l.align()
 	for _, v := range w {
-		b = binary.NativeEndian.AppendUint64(b, v)
+		l.arena = binary.NativeEndian.AppendUint64(l.arena, v)
 	}
-	return l.data(b)
+	return arg{v: uint32(off), how: argPtr}
 }
 
 // vector places a NULL-terminated vector of strings in the arena.
@@ -164,7 +162,7 @@ func (l *lowerer) vector(ss []string) arg {
 	}
 	off := l.align()
 	for i := range offs {
-		l.relocs = append(l.relocs, int(off)+8*i)
+		l.relocs = append(l.relocs, off+8*i)
 	}
 	a := l.words(append(offs, 0)...)
 	a.how = argVec
@@ -172,23 +170,37 @@ func (l *lowerer) vector(ss []string) arg {
 }
 
 // call appends a system call whose result is not an error.
-func (l *lowerer) call(nr uintptr, args ...arg) *op {
-	o := op{nr: nr, step: l.step, want: anyResult}
+func (l *lowerer) call(nr uint16, args ...arg) *op {
+	l.ops = append(l.ops, op{nr: nr, step: l.step, want: anyResult})
+	o := &l.ops[len(l.ops)-1]
 	for i, a := range args {
-		o.arg[i], o.slot[i], o.how[i] = a.v, a.slot, a.how
+		o.arg[i], o.how[i] = a.v, a.how
 	}
-	l.ops = append(l.ops, o)
-	return &l.ops[len(l.ops)-1]
-}
-
-// make appends a system call whose result goes to a.
-func (l *lowerer) make(a arg, nr uintptr, args ...arg) *op {
-	o := l.call(nr, args...)
-	o.into = a.slot
 	return o
 }
 
+// make appends a system call whose result goes to a.
+func (l *lowerer) make(a arg, nr uint16, args ...arg) *op {
+	o := l.call(nr, args...)
+	o.into = a.v
+	return o
+}
+
+// poke writes the value of a slot, an int, to an address of the arena.
+func (l *lowerer) poke(at arg, offset uint32, value arg) {
+	l.ops = append(l.ops, op{kind: opPoke, step: l.step, want: anyResult})
+	o := &l.ops[len(l.ops)-1]
+	o.arg[0], o.how[0] = at.v+offset, argPtr
+	o.arg[1], o.how[1] = value.v, value.how
+}
+
 func (l *lowerer) close(a arg) { l.call(unix.SYS_CLOSE, a) }
+
+// done closes a temp and gives its slot back.
+func (l *lowerer) done(a arg) {
+	l.close(a)
+	l.spare = append(l.spare, a.v)
+}
 
 func (l *lowerer) how(flags, mode, resolve uint64) arg { return l.words(flags, mode, resolve) }
 
@@ -210,7 +222,7 @@ func (l *lowerer) parent(root arg, path string, f func(dir arg, name string)) {
 	}
 	dir := l.openIn(root, path[:i], oPath, 0, resolveInRoot)
 	f(dir, path[i+1:])
-	l.close(dir)
+	l.done(dir)
 }
 
 func attrFlags(a plan.Attr) uint64 {
@@ -242,7 +254,7 @@ func (l *lowerer) writeFile(path, content string) {
 	t := l.temp()
 	l.make(t, unix.SYS_OPENAT, cwd(), l.str(path), hex(unix.O_WRONLY|unix.O_CLOEXEC))
 	l.call(unix.SYS_WRITE, t, l.str(content), num(len(content))).want = int32(len(content))
-	l.close(t)
+	l.done(t)
 }
 
 func treeFlags(recursive bool) int {
@@ -262,11 +274,11 @@ func (l *lowerer) action(a plan.Action) error {
 		// control socket says whether it had. No event asked for: POLLHUP
 		// alone is reported.
 		pfd := l.data(make([]byte, 8))
-		l.ops = append(l.ops, op{kind: opPoke, step: l.step, arg: [6]uintptr{pfd.v}, slot: [6]int32{0, slotControl}, how: [6]argKind{argPtr}})
+		l.poke(pfd, 0, control())
 		l.call(unix.SYS_PPOLL, pfd, num(1), l.words(0, 0), null(), num(sizeofSigset)).want = 0
 
 	case plan.Await:
-		l.call(unix.SYS_READ, arg{slot: slotControl}, l.words(0), num(1)).want = 1
+		l.call(unix.SYS_READ, control(), l.words(0), num(1)).want = 1
 
 	case plan.MapSelf:
 		l.writeFile("/proc/self/setgroups", "deny")
@@ -294,7 +306,7 @@ func (l *lowerer) action(a plan.Action) error {
 		copy(ifr, "lo")
 		binary.NativeEndian.PutUint16(ifr[16:], iffUp)
 		l.call(unix.SYS_IOCTL, t, hex(unix.SIOCSIFFLAGS), l.data(ifr))
-		l.close(t)
+		l.done(t)
 
 	case plan.PrivateMounts:
 		l.call(unix.SYS_MOUNT, l.str("none"), l.str("/"), null(), hex(unix.MS_REC|unix.MS_PRIVATE), null())
@@ -309,7 +321,7 @@ func (l *lowerer) action(a plan.Action) error {
 		src := l.openIn(cwd(), string(a.Source), oPath, 0, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
 		l.make(into, unix.SYS_OPEN_TREE, src, l.str(""), hex(treeFlags(a.Recursive)|unix.AT_EMPTY_PATH))
 		l.setattr(into, a.Attr, a.Recursive)
-		l.close(src)
+		l.done(src)
 
 	case plan.CopyTree:
 		into := l.slot(a.Into)
@@ -323,7 +335,7 @@ func (l *lowerer) action(a plan.Action) error {
 		src := l.openIn(l.slot(a.Root), string(a.Path), oPath, 0, resolveInRoot)
 		l.make(into, unix.SYS_OPEN_TREE, src, l.str(""), hex(treeFlags(true)|unix.AT_EMPTY_PATH))
 		l.setattr(into, a.Attr, true)
-		l.close(src)
+		l.done(src)
 
 	case plan.NewFS:
 		t := l.temp()
@@ -338,7 +350,7 @@ func (l *lowerer) action(a plan.Action) error {
 		}
 		l.call(unix.SYS_FSCONFIG, t, num(fsconfigCmdCreate), null(), null(), num(0))
 		l.make(l.slot(a.Into), unix.SYS_FSMOUNT, t, num(fsmountCloexec), hex(attrFlags(a.Attr)))
-		l.close(t)
+		l.done(t)
 
 	case plan.AttachRoot:
 		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), cwd(), l.str("/"), hex(moveMountFEmpty))
@@ -358,7 +370,7 @@ func (l *lowerer) action(a plan.Action) error {
 		}
 		at := l.openIn(l.slot(a.Root), string(a.At), oPath, 0, resolve)
 		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), at, l.str(""), hex(moveMountFEmpty|moveMountTEmpty))
-		l.close(at)
+		l.done(at)
 
 	case plan.AttachIn:
 		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), l.slot(a.In), l.str(a.Name), hex(moveMountFEmpty))
@@ -370,7 +382,7 @@ func (l *lowerer) action(a plan.Action) error {
 		l.parent(l.slot(a.In), a.Path, func(dir arg, name string) {
 			o := l.call(unix.SYS_MKDIRAT, dir, l.str(name), num(a.Mode))
 			if a.MayExist {
-				o.ignore[0] = unix.EEXIST
+				o.ignore[0] = uint8(unix.EEXIST)
 			}
 		})
 
@@ -379,7 +391,7 @@ func (l *lowerer) action(a plan.Action) error {
 		if a.Content != "" {
 			l.call(unix.SYS_WRITE, t, l.str(a.Content), num(len(a.Content))).want = int32(len(a.Content))
 		}
-		l.close(t)
+		l.done(t)
 
 	case plan.Symlink:
 		l.call(unix.SYS_SYMLINKAT, l.str(a.Target), l.slot(a.In), l.str(a.Name))
@@ -413,16 +425,16 @@ func (l *lowerer) action(a plan.Action) error {
 		payload := l.data(msg)
 		iov := l.words(uint64(payload.v), sizeofMessage)
 		l.relocs = append(l.relocs, int(iov.v))
-		control := make([]byte, unix.CmsgSpace(4))
-		binary.NativeEndian.PutUint64(control, uint64(unix.CmsgLen(4)))
-		binary.NativeEndian.PutUint32(control[8:], unix.SOL_SOCKET)
-		binary.NativeEndian.PutUint32(control[12:], unix.SCM_RIGHTS)
-		cmsg := l.data(control)
+		oob := make([]byte, unix.CmsgSpace(4))
+		binary.NativeEndian.PutUint64(oob, uint64(unix.CmsgLen(4)))
+		binary.NativeEndian.PutUint32(oob[8:], unix.SOL_SOCKET)
+		binary.NativeEndian.PutUint32(oob[12:], unix.SCM_RIGHTS)
+		cmsg := l.data(oob)
 		// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
-		hdr := l.words(0, 0, uint64(iov.v), 1, uint64(cmsg.v), uint64(len(control)), 0)
+		hdr := l.words(0, 0, uint64(iov.v), 1, uint64(cmsg.v), uint64(len(oob)), 0)
 		l.relocs = append(l.relocs, int(hdr.v)+16, int(hdr.v)+32)
-		l.ops = append(l.ops, op{kind: opPoke, step: l.step, arg: [6]uintptr{cmsg.v + 16}, slot: [6]int32{0, l.slot(a.Master).slot}, how: [6]argKind{argPtr}})
-		l.call(unix.SYS_SENDMSG, arg{slot: slotControl}, hdr, hex(unix.MSG_NOSIGNAL)).want = sizeofMessage
+		l.poke(cmsg, 16, l.slot(a.Master))
+		l.call(unix.SYS_SENDMSG, control(), hdr, hex(unix.MSG_NOSIGNAL)).want = sizeofMessage
 
 	case plan.NewSession:
 		l.call(unix.SYS_SETSID)
@@ -442,7 +454,7 @@ func (l *lowerer) action(a plan.Action) error {
 			pid := l.temp()
 			l.make(pid, unix.SYS_GETPID)
 			where := l.words(0)
-			l.ops = append(l.ops, op{kind: opPoke, step: l.step, arg: [6]uintptr{where.v}, slot: [6]int32{0, pid.slot}, how: [6]argKind{argPtr}})
+			l.poke(where, 0, pid)
 			l.call(unix.SYS_IOCTL, num(0), hex(unix.TIOCSPGRP), where)
 		}
 
@@ -475,7 +487,7 @@ func (l *lowerer) action(a plan.Action) error {
 	case plan.Chdir:
 		dir := l.openIn(cwd(), string(a.Path), oPath|unix.O_DIRECTORY, 0, unix.RESOLVE_NO_MAGICLINKS)
 		l.call(unix.SYS_FCHDIR, dir)
-		l.close(dir)
+		l.done(dir)
 
 	case plan.SetUmask:
 		l.call(unix.SYS_UMASK, num(a.Mask))
@@ -501,7 +513,7 @@ func (l *lowerer) action(a plan.Action) error {
 			o := l.call(unix.SYS_EXECVE, l.str(string(f)), argv, envp)
 			if i < len(a.Files)-1 {
 				// execvp(3): these go on to the next directory.
-				o.ignore = [3]syscall.Errno{unix.ENOENT, unix.ENOTDIR, unix.EACCES}
+				o.ignore = [3]uint8{uint8(unix.ENOENT), uint8(unix.ENOTDIR), uint8(unix.EACCES)}
 			}
 		}
 

@@ -8,45 +8,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An op is one system call of the inside, or one of three moves that are none.
+// An op is one system call of the inside, or one of two moves that are none.
+// It is small because memory is what a start pays for: a page touched for the
+// first time costs more than the calls described in it.
 type op struct {
+	arg    [6]uint32
+	how    [6]argKind
+	nr     uint16
+	step   uint32 // index into Plan.Steps
+	into   uint32 // the slot that takes the result, 0 for none
+	want   int32  // the result must be this, or with anyResult not an error
 	kind   opKind
-	into   int32 // the slot that takes the result, 0 for none
-	step   int32 // index into Plan.Steps
-	want   int32 // the result must be this, or with anyResult not an error
-	nr     uintptr
-	arg    [6]uintptr
-	slot   [6]int32 // slot whose value replaces the argument, 0 for none
-	ignore [3]syscall.Errno
-
-	how [6]argKind // for rendering alone
+	ignore [3]uint8 // errnos that are no failure
 }
 
-type opKind int32
+type opKind uint8
 
 const (
 	opCall opKind = iota
-	opPoke        // write the int32 value of slot[1] to the address arg[0]
+	opPoke        // write the int32 value of arg[1] to the address arg[0]
 	opFork        // become the reaper; a new process goes on
 )
 
 const anyResult = -1
 
-// argKind is how an argument is relocated and shown.
+// argKind is how an argument becomes what the kernel gets, and how it is shown.
 type argKind uint8
 
 const (
-	argNum  argKind = iota // a number
-	argHex                 // a set of flags
-	argFD                  // a descriptor that is a constant
-	argStr                 // offset of a NUL-terminated string in the arena
-	argPtr                 // offset of a structure in the arena
-	argVec                 // offset of a vector of pointers in the arena
+	argNum  argKind = iota // a number, sign-extended
+	argFD                  // a descriptor that is a constant, sign-extended
+	argHex                 // a set of flags, zero-extended
 	argNull                // NULL
+	argSlot                // the value of a slot
+	argStr                 // the address of a NUL-terminated string in the arena
+	argPtr                 // the address of a structure in the arena
+	argVec                 // the address of a vector of pointers in the arena
 )
 
 // A program is a lowered plan: what the inside does, call by call. All memory
-// that calls point to is in one arena, which the host side keeps alive.
+// that calls point to is in one arena.
 type program struct {
 	ops    []op
 	arena  []byte
@@ -80,7 +81,7 @@ func syscallNames() map[uintptr]string {
 func (p *program) String() string {
 	var b strings.Builder
 	names := syscallNames()
-	step := int32(-1)
+	step := ^uint32(0)
 	for i := range p.ops {
 		o := &p.ops[i]
 		if o.step != step {
@@ -92,15 +93,15 @@ func (p *program) String() string {
 		case opFork:
 			b.WriteString("clone(SIGCHLD): the parent becomes the reaper, the child goes on")
 		case opPoke:
-			fmt.Fprintf(&b, "*(int *)%#x = #%d", o.arg[0], o.slot[1])
+			fmt.Fprintf(&b, "*(int *)&%#x = %s", o.arg[0], p.renderArg(o, 1))
 		default:
-			name := names[o.nr]
+			name := names[uintptr(o.nr)]
 			if name == "" {
 				name = fmt.Sprintf("syscall_%d", o.nr)
 			}
 			var args []string
 			last := 5
-			for last >= 0 && o.arg[last] == 0 && o.slot[last] == 0 && o.how[last] == argNum {
+			for last >= 0 && o.arg[last] == 0 && o.how[last] == argNum {
 				last--
 			}
 			for j := 0; j <= last; j++ {
@@ -108,7 +109,7 @@ func (p *program) String() string {
 			}
 			fmt.Fprintf(&b, "%s(%s)", name, strings.Join(args, ", "))
 			if o.into != 0 {
-				fmt.Fprintf(&b, " = #%d", o.into)
+				fmt.Fprintf(&b, " = #%d", o.into-slotBase)
 			}
 			if o.want != anyResult {
 				fmt.Fprintf(&b, " must be %d", o.want)
@@ -116,7 +117,7 @@ func (p *program) String() string {
 			sep := " unless "
 			for _, e := range o.ignore {
 				if e != 0 {
-					b.WriteString(sep + unix.ErrnoName(e))
+					b.WriteString(sep + unix.ErrnoName(syscall.Errno(e)))
 					sep = ", "
 				}
 			}
@@ -127,14 +128,13 @@ func (p *program) String() string {
 }
 
 func (p *program) renderArg(o *op, j int) string {
-	if o.slot[j] != 0 {
-		if o.slot[j] == slotControl {
-			return "control"
-		}
-		return fmt.Sprintf("#%d", o.slot[j])
-	}
 	v := o.arg[j]
 	switch o.how[j] {
+	case argSlot:
+		if v == slotControl {
+			return "control"
+		}
+		return fmt.Sprintf("#%d", v-slotBase)
 	case argNull:
 		return "NULL"
 	case argHex:
@@ -145,7 +145,7 @@ func (p *program) renderArg(o *op, j int) string {
 		}
 		return fmt.Sprint(int32(v))
 	case argStr:
-		return quoteC(p.cstring(v))
+		return quoteC(p.cstring(uint64(v)))
 	case argPtr:
 		return fmt.Sprintf("&%#x", v)
 	case argVec:
@@ -155,17 +155,17 @@ func (p *program) renderArg(o *op, j int) string {
 			if off == 0 {
 				break
 			}
-			s = append(s, quoteC(p.cstring(uintptr(off))))
+			s = append(s, quoteC(p.cstring(off)))
 		}
 		if len(s) > 32 {
 			s = append(s[:32], fmt.Sprintf("… %d more", len(s)-32))
 		}
 		return "[" + strings.Join(s, ", ") + "]"
 	}
-	return fmt.Sprint(int64(v))
+	return fmt.Sprint(int32(v))
 }
 
-func (p *program) cstring(off uintptr) string {
+func (p *program) cstring(off uint64) string {
 	b := p.arena[off:]
 	for i, c := range b {
 		if c == 0 {

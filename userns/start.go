@@ -23,9 +23,10 @@ const helperTimeout = 10 * time.Second
 // A Box is a running box. Its methods may be used from several goroutines,
 // except Wait.
 type Box struct {
-	plan *plan.Plan
-	prog *program
-	mem  childMem
+	plan   *plan.Plan
+	prog   *program
+	region *region // that prog lies in
+	mem    childMem
 
 	pid     int
 	pidfd   int
@@ -48,7 +49,7 @@ type Terminal struct {
 
 // Syscalls is the lowered inside of p, one line a call: --explain=syscalls.
 func Syscalls(p *plan.Plan) (string, error) {
-	prog, err := lower(p)
+	prog, err := lower(p, nil, nil)
 	if err != nil {
 		return "", err
 	}
@@ -65,11 +66,17 @@ func Syscalls(p *plan.Plan) (string, error) {
 // box, because the kernel kills the box when that thread ends (prctl(2),
 // PR_SET_PDEATHSIG); p passed Check.
 func Start(p *plan.Plan, tty *Terminal) (*Box, error) {
-	prog, err := lower(p)
+	r, err := regionFor(len(p.Steps))
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{plan: p, prog: prog, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1}
+	ops, arena := r.buffers(len(p.Steps))
+	prog, err := lower(p, ops, arena)
+	if err != nil {
+		r.free()
+		return nil, err
+	}
+	b := &Box{plan: p, prog: prog, region: r, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1}
 	b.mem = childMem{clone: uintptr(unix.SIGCHLD)}
 	b.mem.argv, b.mem.argvLen = argvArea(os.Args)
 
@@ -131,18 +138,16 @@ func (b *Box) clone(flags uint64) error {
 	}
 	defer unix.Close(fds[1])
 	b.control = fds[0]
-	slots := make([]uintptr, b.prog.slots+1)
-	slots[slotControl] = uintptr(fds[1])
 	b.mem.hostEnd = uintptr(fds[0])
-	r, m, err := place(b.prog, slots, b.mem)
+	var m *childMem
+	b.region, m, err = place(b.region, b.prog, uintptr(fds[1]), b.mem)
 	if err != nil {
 		return err
 	}
-	defer r.free()
 	pidfd := int32(-1)
 	keepHeap()
 	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(uintptr(flags), r, m, &pidfd)
+	pid, errno := cloneInside(uintptr(flags), b.region, m, &pidfd)
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
 		return errno
@@ -447,6 +452,10 @@ func (b *Box) stepError(m message) *plan.StepError {
 }
 
 func (b *Box) close() {
+	if b.region != nil {
+		b.region.free()
+		b.region, b.prog = nil, nil
+	}
 	for _, fd := range []*int{&b.control, &b.pidfd, &b.Master} {
 		if *fd >= 0 {
 			unix.Close(*fd)
