@@ -6,8 +6,9 @@
 // which were ignored, and package syscall raises RLIMIT_NOFILE in its init
 // function. So a binary linked with -E nobox/caller.Entry (the Makefile does)
 // runs the few instructions of entry_*.s first. A binary linked without keeps
-// the mask, the limit and whatever the runtime itself respects, SIGHUP and
-// SIGINT ignored (os/signal, "Default behavior of signals in Go programs").
+// the limit, SIGHUP and SIGINT if they were ignored, and of the mask what the
+// runtime does not unblock itself, such as USR1 and USR2 (os/signal, "Default
+// behavior of signals in Go programs"; docs/adr/0002).
 //
 // This package imports nothing, so that its init function runs before that of
 // syscall: packages are initialized in the order of their import paths as

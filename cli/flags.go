@@ -151,7 +151,7 @@ With ro the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docke
 
 SRC is a path of the host; a relative one starts with "." or has a "/" in it. DST is an absolute path inside. The most specific DST wins whatever the order of the flags; the same DST twice is an error. A DST that does not exist below a writable directory of the host is an error too: nobox leaves nothing behind on the host.
 
-  nobox -v ~/data:/data:ro -- ls /data`,
+  nobox -v ~/data:/mnt:ro -- ls /mnt`,
 		set: func(v string, o *Invocation) error {
 			b, err := bind(v)
 			if err != nil {
@@ -168,7 +168,7 @@ SRC is a path of the host; a relative one starts with "." or has a "/" in it. DS
 		help: "mount an empty tmpfs: size=, mode=, ro, noexec",
 		long: `Mounts an empty file system in memory at DST. Its options are separated by commas: "size=" with a number of bytes or with k, m, g or t behind it (half of the memory by default), "mode=" in octal (1777 by default), "ro" or "rw", "noexec" or "exec". nosuid and nodev always hold.
 
-  nobox --tmpfs /scratch:size=64m,mode=0700,noexec -- df /scratch`,
+  nobox --tmpfs /mnt:size=64m,mode=0700,noexec -- df /mnt`,
 		set: func(v string, o *Invocation) error {
 			t, err := tmpfs(v)
 			if err != nil {

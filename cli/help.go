@@ -14,7 +14,7 @@ type example struct{ line, does string }
 var examples = [...]example{
 	{"nobox", "a shell: host read-only, home hidden, work here"},
 	{"nobox -- make test", "one command instead"},
-	{"nobox -v ~/data:/data:ro -w /data -- ls -l", "share a directory, read-only"},
+	{"nobox -v ~/data:/mnt:ro -w /mnt -- ls -l", "share a directory, read-only"},
 	{"nobox --rootfs ./debian --as-pid-1 -- bash", "another root directory"},
 	{"nobox -c --net=host --timeout 10m -- make", "own uid, host's network, a limit"},
 	{"nobox --explain -- make", "what would be done, step by step"},

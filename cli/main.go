@@ -18,7 +18,7 @@ import (
 // exit code.
 func Main(args []string) int {
 	// What the caller left open is not for nobox's helpers nor the box.
-	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // --json-status-fd is not for the box either
 	inv, err := Parse(args)
 	if err != nil {
 		SayError(os.Stderr, err)
@@ -79,6 +79,13 @@ func explain(inv *Invocation) int {
 // run runs the box.
 func run(inv *Invocation) int {
 	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }}
+	if inv.StatusFD != 0 {
+		if _, err := unix.FcntlInt(uintptr(inv.StatusFD), unix.F_GETFD, 0); err != nil {
+			SayError(os.Stderr, fmt.Errorf("cannot write the status (--json-status-fd %d): %w", inv.StatusFD, bare(err)))
+			return ExitCannot
+		}
+		h.Started = func(pid int) { status(inv.StatusFD, started(pid)) }
+	}
 	var times []string
 	if inv.Verbose {
 		last := time.Now()
@@ -95,7 +102,28 @@ func run(inv *Invocation) int {
 		sayFailure(sandbox.Diagnose(err, inv.Options, f))
 		return exitCode(err)
 	}
+	if inv.StatusFD != 0 {
+		status(inv.StatusFD, fmt.Sprintf("{ \"exit-code\": %d }\n", r.ExitCode()))
+	}
 	return r.ExitCode()
+}
+
+// started is what bwrap --json-status-fd says of a sandbox that runs: pid 1 by
+// the host's number, and the inodes of its namespaces.
+func started(pid int) string {
+	s := fmt.Sprintf("{ \"child-pid\": %d", pid)
+	for _, ns := range []string{"cgroup", "ipc", "mnt", "net", "pid", "uts"} {
+		var st unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", pid, ns), &st) == nil {
+			s += fmt.Sprintf(", \"%s-namespace\": %d", ns, st.Ino)
+		}
+	}
+	return s + " }\n"
+}
+
+// status writes a line. A reader that is gone is not the box's matter.
+func status(fd int, line string) {
+	unix.Write(fd, []byte(line))
 }
 
 func sayFailure(err error, hints []string) { SayError(os.Stderr, err, hints...) }

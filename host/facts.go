@@ -2,6 +2,7 @@ package host
 
 import (
 	"nobox/plan"
+	"nobox/terminal"
 )
 
 // Questions is what a run needs to know about the machine beyond what Probe
@@ -68,15 +69,16 @@ type Facts struct {
 	Release string
 	LastCap int // number of the kernel's last capability
 
-	Cwd    plan.HostPath // "" if it has no path that can be walked from the root
-	CwdErr error
-	Homes  []plan.HostPath // $HOME and the one of /etc/passwd, resolved, where they are directories other than /
-	Home   string          // $HOME as it is
-	Exe    plan.HostPath   // nobox's own binary
-	Env    []string
-	Umask  uint32
+	Cwd      plan.HostPath // "" if it has no path that can be walked from the root
+	CwdErr   error
+	Homes    []plan.HostPath // $HOME and the one of /etc/passwd, resolved, where they are directories other than /
+	Home     string          // $HOME as it is
+	Exe      plan.HostPath   // nobox's own binary
+	Env      []string
+	RealRoot bool // uid 0 of the host itself, not of a user namespace
+	Umask    uint32
 
-	Streams Streams
+	Streams terminal.Streams
 
 	// What the caller handed over; package caller.
 	SignalsIgnored, SignalsBlocked uint64

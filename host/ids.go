@@ -65,6 +65,7 @@ type IDs struct {
 	// FromDirectory: the name is not from /etc/passwd, but id(1) knows it,
 	// from LDAP for example. usermod(8) cannot change such a user.
 	FromDirectory bool
+	PasswdHome    string // the home directory that /etc/passwd gives, "" if none
 	SubUID        Subordinate
 	SubGID        Subordinate
 	NewUIDMap     Helper
@@ -110,7 +111,8 @@ func ProbeIDs(wantRanges bool) IDs {
 func (m machine) ids(wantRanges bool) IDs {
 	ids := IDs{UID: m.uid, GID: m.gid, NoNewPrivs: m.noNewPrivs}
 	passwd, _ := readIDFile(m.passwd) // without one the uid has no name, and needs none
-	names := userNames(passwd, m.uid)
+	names, home := userNames(passwd, m.uid)
+	ids.PasswdHome = home
 	if len(names) > 0 {
 		ids.User = names[0]
 	}
@@ -122,12 +124,12 @@ func (m machine) ids(wantRanges bool) IDs {
 	return ids
 }
 
-// userNames lists the names that passwd(5) gives the uid, in order. It is not
+// userNames lists the names that passwd(5) gives the uid, in order, and the
+// home directory of the first. It is not
 // user.ParsePasswd: that takes apart every line, and a site may have 100,000.
 // $USER and $LOGNAME could add nothing: a name there counts only if it has the
 // uid in this file, and then it is in the list.
-func userNames(passwd []byte, uid uint32) []string {
-	var names []string
+func userNames(passwd []byte, uid uint32) (names []string, home string) {
 	want := strconv.AppendUint(nil, uint64(uid), 10)
 	for line := range bytes.Lines(passwd) {
 		name, rest, _ := bytes.Cut(line, []byte{':'})
@@ -135,8 +137,13 @@ func userNames(passwd []byte, uid uint32) []string {
 		id, _, ok := bytes.Cut(rest, []byte{':'})
 		// + and - start the lines of NIS, nsswitch.conf(5), compat mode.
 		if ok && bytes.Equal(id, want) && len(name) > 0 && name[0] != '+' && name[0] != '-' && name[0] != '#' {
+			if len(names) == 0 {
+				if f := bytes.Split(line, []byte{':'}); len(f) > 5 {
+					home = string(f[5])
+				}
+			}
 			names = append(names, string(name))
 		}
 	}
-	return names
+	return names, home
 }

@@ -76,7 +76,7 @@ func TestNamesAreThoseOfTheUIDInPasswd(t *testing.T) {
 		{"a uid above 2^31, without a newline at the end", big, 3000000000, []string{"big"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := userNames([]byte(c.passwd), c.uid); !reflect.DeepEqual(got, c.want) {
+			if got , _ := userNames([]byte(c.passwd), c.uid); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

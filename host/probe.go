@@ -11,10 +11,12 @@ import (
 
 	"nobox/caller"
 	"nobox/plan"
+	"nobox/terminal"
 )
 
 // Probe looks at the machine. It changes nothing and starts no process but
-// getsubids, where the files do not list the user.
+// getsubids, where the files do not list the user, and id, where passwd does
+// not know the uid.
 func Probe(q Questions) Facts {
 	f := Facts{
 		IDs:            ProbeIDs(q.Ranges),
@@ -22,7 +24,7 @@ func Probe(q Questions) Facts {
 		Home:           os.Getenv("HOME"),
 		Umask:          umask(),
 		LastCap:        lastCap(),
-		Streams:        probeStreams(),
+		Streams:        terminal.Probe(),
 		SignalsIgnored: caller.Ignored(),
 		SignalsBlocked: caller.Blocked(),
 		Places:         make(map[Place]PlaceFact, 48),
@@ -34,6 +36,7 @@ func Probe(q Questions) Facts {
 	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
 		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))
 	}
+	f.RealRoot = f.UID == 0 && initialUserns()
 	if q.Cwd {
 		f.Cwd, f.CwdErr = cwd()
 	}
@@ -61,6 +64,15 @@ func (f *Facts) Look(q Questions) {
 			f.Files[p] = FileFact{c, err}
 		}
 	}
+}
+
+// initialUserns says whether nobox is in the host's own user namespace: all ids
+// are mapped to themselves; user_namespaces(7).
+func initialUserns() bool {
+	var buf [128]byte
+	n, err := readSmall("/proc/self/uid_map", buf[:])
+	f := strings.Fields(string(buf[:max(n, 0)]))
+	return err == nil && len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295"
 }
 
 func umask() uint32 {
@@ -131,7 +143,7 @@ func cwd() (plan.HostPath, error) {
 
 // probeHomes resolves $HOME and the home of /etc/passwd.
 func (f *Facts) probeHomes() {
-	for _, h := range []string{f.Home, f.passwdHome()} {
+	for _, h := range []string{f.Home, f.PasswdHome} {
 		if !strings.HasPrefix(h, "/") {
 			continue
 		}
@@ -319,5 +331,3 @@ func readBelow(p Place, max int) ([]byte, error) {
 		}
 	}
 }
-
-func (f *Facts) passwdHome() string { return "" }

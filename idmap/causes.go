@@ -116,7 +116,7 @@ func helpersFail(ids host.IDs) *trouble {
 	if ids.HelpersRefused != "" {
 		return &trouble{
 			cause:  "the ranges were refused: " + oneLine(ids.HelpersRefused),
-			remedy: "nobox doctor tries each part by itself",
+			remedy: "-r maps one id and needs no helper",
 		}
 	}
 	if ids.UID == 0 {

@@ -220,12 +220,20 @@ func (m *builder) enterRoot() error {
 		// Mount points below a directory that must not be touched: a second
 		// lower layer gives them. An overlay without an upper layer is
 		// read-only by itself.
-		stub := m.NewSlot()
-		m.Inside("--read-only", "mount points that the root lacks", plan.NewFS{Type: "tmpfs", Options: []plan.Option{{Key: "mode", Value: "0755"}}, Attr: nosuidNodev, Into: stub})
-		m.mkdirs(stub, missing)
+		stub, dir := m.NewSlot(), m.NewSlot()
+		m.Inside("--read-only", "a place for two layers", plan.NewFS{Type: "tmpfs", Options: []plan.Option{{Key: "mode", Value: "0755"}}, Attr: nosuidNodev, Into: stub})
+		m.Inside("--read-only", "", plan.Mkdir{In: stub, Path: "root", Mode: 0o755})
+		m.Inside("--read-only", "mount points that the root lacks", plan.Mkdir{In: stub, Path: "lacks", Mode: 0o755})
+		var below []string
+		for _, d := range missing {
+			below = append(below, "lacks/"+d)
+		}
+		m.mkdirs(stub, below)
 		m.Inside("", "", plan.AttachRoot{Tree: stub})
-		m.Inside("", "the overlay names its lower layers by path", plan.EnterTree{Tree: stub})
-		m.Inside(m.v.From, "the root, with the mount points it lacks", plan.NewFS{Type: "overlay", Options: []plan.Option{{Key: "lowerdir", Value: escapeLayer(string(m.v.Rootfs)) + ":."}}, Attr: attr, Into: m.root})
+		m.Inside(m.v.From, "the root", plan.OpenTree{Source: m.v.Rootfs, Recursive: true, Attr: attr, Into: dir})
+		m.Inside("", "", plan.AttachIn{Tree: dir, In: stub, Name: "root"})
+		m.Inside("", "the overlay names its layers by path, 255 bytes at most", plan.EnterTree{Tree: stub})
+		m.Inside(m.v.From, "the root, with the mount points it lacks", plan.NewFS{Type: "overlay", Options: []plan.Option{{Key: "lowerdir", Value: "root:lacks"}}, Attr: attr, Into: m.root})
 		m.Inside("", "the overlay has its own hold on it", plan.Detach{Tree: stub})
 		m.Inside("", "", plan.AttachRoot{Tree: m.root})
 	} else {
@@ -240,20 +248,15 @@ func (m *builder) enterRoot() error {
 	return nil
 }
 
-// escapeLayer escapes what separates layers in overlayfs's lowerdir;
-// Documentation/filesystems/overlayfs.rst.
-func escapeLayer(s string) string {
-	return strings.NewReplacer(`\`, `\\`, ":", `\:`).Replace(s)
-}
-
 func (m *builder) mkdirs(in plan.Slot, missing []string) {
 	for _, d := range missing {
 		mode := uint32(0o755)
-		if d == "tmp" || d == "var/tmp" {
+		switch path.Base(d) {
+		case "tmp":
 			mode = 0o1777
 		}
-		if d == "var/tmp" && (m.at("/var").Kind == host.None || m.v.ReadOnly) {
-			m.Inside(m.v.From, "", plan.Mkdir{In: in, Path: "var", Mode: 0o755, MayExist: true})
+		if v := path.Dir(d); path.Base(v) == "var" && (m.at("/var").Kind == host.None || m.v.ReadOnly) {
+			m.Inside(m.v.From, "", plan.Mkdir{In: in, Path: v, Mode: 0o755, MayExist: true})
 		}
 		m.Inside(m.v.From, "the root lacks it, and nobox needs it as a mount point", plan.Mkdir{In: in, Path: d, Mode: mode, MayExist: true})
 	}

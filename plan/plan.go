@@ -40,11 +40,10 @@ type Fact string
 
 // The facts whose absence only shows when a step is tried.
 const (
-	FactNone      Fact = ""
-	FactSysfs     Fact = "sysfs"     // a fresh sysfs may be mounted
-	FactMqueue    Fact = "mqueue"    // mqueue may be mounted
-	FactNewIDMap  Fact = "newidmap"  // newuidmap and newgidmap do what they are asked
-	FactDevptsGID Fact = "devptsgid" // devpts takes gid=
+	FactNone     Fact = ""
+	FactSysfs    Fact = "sysfs"    // a fresh sysfs may be mounted
+	FactMqueue   Fact = "mqueue"   // mqueue may be mounted
+	FactNewIDMap Fact = "newidmap" // newuidmap and newgidmap do what they are asked
 )
 
 // A Step is one thing to do. It has no condition.

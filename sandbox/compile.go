@@ -52,7 +52,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if ids.Note != "" {
 		p.Notes = append(p.Notes, ids.Note)
 	}
-	if f.UID == 0 && !hidesRoot(ids) {
+	if f.RealRoot && !hidesRoot(ids) {
 		p.Notes = append(p.Notes, "running as root: root inside owns what root owns outside; map a range (--uidmap 0:100000:65536) or run as an ordinary user")
 	}
 
@@ -60,7 +60,11 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	b.Host("", "", plan.Clone{Flags: namespaces(o.Net)})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
 
-	ids.Steps(b, mapFlag(&o), true, f.IDs)
+	byHand := len(o.UIDMap)+len(o.GIDMap) > 0
+	ids.Steps(b, mapFlag(&o), !byHand, f.IDs)
+	if byHand {
+		b.Inside("", "a change of ids took the tie away", plan.DieWithParent{})
+	}
 	b.Inside("", "modes are as written below", plan.SetUmask{Mask: 0})
 	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
 	slirp.Steps(b, o.Net == NetHost, flagIf(o.Net != NetDefault, "--net"))
@@ -110,7 +114,7 @@ func privileges(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, who u
 	caps := uint64(defaultCaps)
 	from := ""
 	if o.Userns == UsernsKeepID {
-		caps, from = 0, "-c"
+		caps, from = 0, mapFlag(o)
 	}
 	b.Inside(from, "", plan.DropBounding{Keep: caps, Last: f.LastCap})
 	ownIDs := plan.SetIDs{UID: who.uid, GID: who.gid}
@@ -221,12 +225,8 @@ func mapFlag(o *Options) string {
 		return o.UIDMap[0].From
 	case len(o.GIDMap) > 0:
 		return o.GIDMap[0].From
-	case o.Userns == UsernsRoot:
-		return "-r"
-	case o.Userns == UsernsKeepID:
-		return "-c"
 	}
-	return ""
+	return o.UsernsFrom
 }
 
 // mapRequest says in idmap's words how the ids are to be mapped.

@@ -71,6 +71,10 @@ func Diagnose(err error, o Options, f *host.Facts) (error, []string) {
 			return refine("the kernel refuses a new /proc where part of the present one is covered; an outer container masks it",
 				"start the outer container with --security-opt systempaths=unconfined (docker) or --security-opt unmask=ALL (podman)")
 		}
+		if a.Type == "overlay" {
+			return refine("the root lacks mount points, and an overlay that gives them is refused: "+failed.Err.Error(),
+				"something is mounted below it, or its file system cannot be a layer; with the directories proc, sys, dev, tmp, run and var/tmp in it no overlay is needed")
+		}
 	}
 	switch {
 	case denied && mountStep(failed.Step.Do) && host.SeccompFilter():
@@ -194,6 +198,9 @@ func diagnoseExec(failed *plan.StepError, a plan.Exec, o Options, f *host.Facts)
 		return refine("out of memory")
 	}
 	found := false
+	if errors.Is(failed.Err, unix.EACCES) && len(a.Files) == 1 && v.isPlace(string(a.Files[0])) {
+		return refine("it is a directory")
+	}
 	for _, file := range a.Files {
 		p, ok := v.onHost(string(file), f)
 		if !ok {
@@ -244,6 +251,17 @@ func diagnoseExec(failed *plan.StepError, a plan.Exec, o Options, f *host.Facts)
 		return refine("not found in the box's PATH")
 	}
 	return failed, nil
+}
+
+// isPlace says whether a path of the box is a directory that nobox mounts.
+func (v *view) isPlace(p string) bool {
+	p = path.Clean(p)
+	for _, e := range v.Entries {
+		if string(e.At) == p && (e.What != mounts.Bind || e.SourceKind == host.Dir) {
+			return true
+		}
+	}
+	return p == "/proc" || p == "/sys" || p == "/dev"
 }
 
 // onHost is where on the host a path of the box is looked for, false where the

@@ -131,7 +131,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	defer inbox.GiveBack()
 	s := &session{box: box, signals: inbox, stopTimeout: o.StopTimeout, hungUp: -1}
 	if tty {
-		s.relay = terminal.NewRelay(box.Master, terminal.Streams{TTY: f.Streams.TTY, FD: 0, Size: f.Streams.Size, Termios: f.Streams.Termios})
+		s.relay = terminal.NewRelay(box.Master, f.Streams)
 		defer s.relay.Close()
 		if err = s.relay.Start(); err == nil {
 			err = s.watchTerminal()

@@ -102,7 +102,7 @@ type arg struct {
 	how argKind
 }
 
-func num[T ~int | ~int32 | ~uint32 | ~uint8](v T) arg { return arg{v: uint32(v)} }
+func num[T ~int | ~int32 | ~uint32 | ~uint8](v T) arg { return arg{v: uint32(v), how: argNum} }
 func hex[T ~int | ~uint32 | ~uint64](v T) arg         { return arg{v: uint32(v), how: argHex} }
 func null() arg                                       { return arg{how: argNull} }
 func control() arg                                    { return arg{v: slotControl, how: argSlot} }

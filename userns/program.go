@@ -36,7 +36,8 @@ const anyResult = -1
 type argKind uint8
 
 const (
-	argNum  argKind = iota // a number, sign-extended
+	argNone argKind = iota // the call has no such argument
+	argNum                 // a number, sign-extended
 	argFD                  // a descriptor that is a constant, sign-extended
 	argHex                 // a set of flags, zero-extended
 	argNull                // NULL
@@ -100,11 +101,7 @@ func (p *program) String() string {
 				name = fmt.Sprintf("syscall_%d", o.nr)
 			}
 			var args []string
-			last := 5
-			for last >= 0 && o.arg[last] == 0 && o.how[last] == argNum {
-				last--
-			}
-			for j := 0; j <= last; j++ {
+			for j := 0; j < len(o.how) && o.how[j] != argNone; j++ {
 				args = append(args, p.renderArg(o, j))
 			}
 			fmt.Fprintf(&b, "%s(%s)", name, strings.Join(args, ", "))
