@@ -22,6 +22,11 @@ var (
 	entered       uint64 // 1 if Entry ran
 )
 
+// noSpace is what Entry says where RLIMIT_AS is below the 800 MiB of address
+// space that the runtime reserves at its start, and some: it would end with a
+// dump of its stacks.
+var noSpace = "nobox: cannot start: the limit on address space is below 800 MiB, which nobox reserves\nnobox: hint: ulimit -v shows the limit\n"
+
 // Entry is the process's entry point: it fills the variables above and jumps
 // to the runtime's own. It must not be called.
 func Entry()

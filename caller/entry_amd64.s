@@ -3,7 +3,11 @@
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
 #define SYS_prlimit64 302
+#define SYS_write 1
+#define SYS_exit_group 231
 #define RLIMIT_NOFILE 7
+#define RLIMIT_AS 9
+#define MIN_SPACE (800<<20)
 
 // LOOK fills the package's variables. It uses 64 bytes at SP and clobbers AX CX
 // DX SI DI R8-R14.
@@ -50,6 +54,25 @@ TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ SP, R15
 	SUBQ $64, SP
 	LOOK
+	MOVQ $SYS_prlimit64, AX
+	XORQ DI, DI
+	MOVQ $RLIMIT_AS, SI
+	XORQ DX, DX
+	MOVQ SP, R10
+	SYSCALL
+	TESTQ AX, AX
+	JNE start
+	CMPQ (SP), $MIN_SPACE
+	JCC start
+	MOVQ $SYS_write, AX
+	MOVQ $2, DI
+	MOVQ ·noSpace+0(SB), SI
+	MOVQ ·noSpace+8(SB), DX
+	SYSCALL
+	MOVQ $SYS_exit_group, AX
+	MOVQ $125, DI
+	SYSCALL
+start:
 	MOVQ $1, ·entered(SB)
 	MOVQ R15, SP
 	JMP _rt0_amd64_linux(SB)

@@ -3,7 +3,11 @@
 #define SYS_rt_sigaction 134
 #define SYS_rt_sigprocmask 135
 #define SYS_prlimit64 261
+#define SYS_write 64
+#define SYS_exit_group 94
 #define RLIMIT_NOFILE 7
+#define RLIMIT_AS 9
+#define MIN_SPACE (800<<20)
 
 // LOOK fills the package's variables. R9 points at 64 bytes to write to. It
 // clobbers R0-R8, R10-R13.
@@ -48,6 +52,26 @@ next: \
 TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	SUB $64, RSP, R9
 	LOOK
+	MOVD $0, R0
+	MOVD $RLIMIT_AS, R1
+	MOVD $0, R2
+	MOVD R9, R3
+	MOVD $SYS_prlimit64, R8
+	SVC
+	CBNZ R0, start
+	MOVD (R9), R10
+	MOVD $MIN_SPACE, R11
+	CMP R11, R10
+	BHS start
+	MOVD $2, R0
+	MOVD ·noSpace+0(SB), R1
+	MOVD ·noSpace+8(SB), R2
+	MOVD $SYS_write, R8
+	SVC
+	MOVD $125, R0
+	MOVD $SYS_exit_group, R8
+	SVC
+start:
 	MOVD $1, R10
 	MOVD R10, ·entered(SB)
 	B _rt0_arm64_linux(SB)

@@ -71,6 +71,9 @@ type IDs struct {
 	NewUIDMap     Helper
 	NewGIDMap     Helper
 	NoNewPrivs    bool
+	// SetgroupsDenied: nobox runs in a user namespace where setgroups(2) is
+	// denied, and with it in every one below; user_namespaces(7).
+	SetgroupsDenied bool
 	// HelpersRefused is what newuidmap or newgidmap said when it was tried and
 	// failed. Only a run learns it; ProbeIDs leaves it empty.
 	HelpersRefused string
@@ -118,6 +121,9 @@ func (m machine) ids(wantRanges bool) IDs {
 	}
 	if wantRanges {
 		m.subordinates(&ids, names)
+		if b, err := os.ReadFile("/proc/self/setgroups"); err == nil {
+			ids.SetgroupsDenied = bytes.HasPrefix(b, []byte("deny"))
+		}
 		ids.NewUIDMap = m.helper("newuidmap")
 		ids.NewGIDMap = m.helper("newgidmap")
 	}

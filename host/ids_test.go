@@ -37,7 +37,7 @@ const passwd = "root:x:0:0:root:/root:/bin/bash\nboxer:x:1001:1002::/home/boxer:
 func TestTheFastPathReadsNeitherRangesNorHelpers(t *testing.T) {
 	m := testMachine(t, map[string]string{"passwd": passwd})
 	got := m.ids(false)
-	want := IDs{UID: 1001, GID: 1002, User: "boxer"}
+	want := IDs{UID: 1001, GID: 1002, User: "boxer", PasswdHome: "/home/boxer"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -76,7 +76,7 @@ func TestNamesAreThoseOfTheUIDInPasswd(t *testing.T) {
 		{"a uid above 2^31, without a newline at the end", big, 3000000000, []string{"big"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got , _ := userNames([]byte(c.passwd), c.uid); !reflect.DeepEqual(got, c.want) {
+			if got, _ := userNames([]byte(c.passwd), c.uid); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

@@ -116,7 +116,7 @@ func helpersFail(ids host.IDs) *trouble {
 	if ids.HelpersRefused != "" {
 		return &trouble{
 			cause:  "the ranges were refused: " + oneLine(ids.HelpersRefused),
-			remedy: "-r maps one id and needs no helper",
+			remedy: "check /etc/subuid and /etc/subgid, and that newuidmap and newgidmap are the system's own",
 		}
 	}
 	if ids.UID == 0 {

@@ -71,7 +71,7 @@ func ranges(ids host.IDs, keep bool) Map {
 	}
 	m.Direct = ids.UID == 0
 	m.Self = why != nil && !m.Direct
-	m.Setgroups = !m.Self
+	m.Setgroups = !m.Self && !ids.SetgroupsDenied
 	// Who keeps the own ids wants these: without ranges nothing is missing. And
 	// root is rarely granted any.
 	if why != nil && !(why.notSetUp && (keep || m.Direct)) {

@@ -191,7 +191,7 @@ func TestWhyThereIsOnlyOneIdIsSaidInOneLine(t *testing.T) {
 		{"refused", boxer(func(ids *host.IDs) {
 			ids.HelpersRefused = "newuidmap: uid range [0-1) -> [1001-1002) not allowed\n\x1b[31m"
 		}),
-			"the ranges were refused: newuidmap: uid range [0-1) -> [1001-1002) not allowed [31m; remedy: nobox doctor tries each part by itself", true},
+			"the ranges were refused: newuidmap: uid range [0-1) -> [1001-1002) not allowed [31m; remedy: check /etc/subuid and /etc/subgid, and that newuidmap and newgidmap are the system's own", true},
 		{"the range before the helper", boxer(noRanges, helpers(host.HelperMissing)),
 			"/etc/subuid grants boxer no range; remedy: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 boxer", false},
 	} {
@@ -233,7 +233,7 @@ func TestRootWritesItsMapsItself(t *testing.T) {
 		{"without ranges", Auto, boxer(root, noRanges), one, one, ""},
 		{"without gids", Auto, boxer(root, gids()), one, one, ""},
 		{"with ranges that were refused", Auto, boxer(root, func(ids *host.IDs) { ids.HelpersRefused = "operation not permitted" }), one, one,
-			"one id only: the ranges were refused: operation not permitted; remedy: nobox doctor tries each part by itself"},
+			"one id only: the ranges were refused: operation not permitted; remedy: check /etc/subuid and /etc/subgid, and that newuidmap and newgidmap are the system's own"},
 		{"keeping the id", KeepID, boxer(root), uid, gid, ""},
 		{"in a group of another gid", Auto, boxer(root, caller(0, 5)), uid, lines{{Host: 5, Count: 1}, gid[1]}, ""},
 	} {

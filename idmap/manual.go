@@ -83,7 +83,7 @@ func manual(uid, gid []Manual, ids host.IDs) (Map, error) {
 	}
 	ownGID := onlyOwn(m.GID, ids.GID)
 	m.Self = !m.Direct && onlyOwn(m.UID, ids.UID) && ownGID
-	m.Setgroups = m.Direct || !ownGID
+	m.Setgroups = (m.Direct || !ownGID) && !ids.SetgroupsDenied
 	if !m.Self && !m.Direct {
 		if why := helpersFail(ids); why != nil {
 			return Map{}, &Error{What: "map ids", Flag: flags(uid, gid), Cause: why.cause, Remedy: why.remedy}

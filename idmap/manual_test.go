@@ -193,7 +193,7 @@ func TestAMapByHandThatCannotBeIsAnError(t *testing.T) {
 			"cannot map ids (--uidmap 0:1:2, --gidmap 0:0): newuidmap and newgidmap are not installed",
 			"sudo apt install uidmap (Debian, Ubuntu), sudo dnf install shadow-utils (Fedora, RHEL)"},
 		{"a helper that refused", boxer(func(ids *host.IDs) { ids.HelpersRefused = "newuidmap: no\n" }), []string{"0:1:2"}, nil,
-			"cannot map ids (--uidmap 0:1:2): the ranges were refused: newuidmap: no", "nobox doctor tries each part by itself"},
+			"cannot map ids (--uidmap 0:1:2): the ranges were refused: newuidmap: no", "check /etc/subuid and /etc/subgid, and that newuidmap and newgidmap are the system's own"},
 		{"nothing", boxer(), nil, nil,
 			"cannot map uids: uid 0 of the box is not mapped: the box is set up by its root",
 			"add --uidmap 0:H:1 with an H that no other map uses"},

@@ -14,7 +14,8 @@ import (
 // A View is what a box's file system is to be.
 type View struct {
 	Rootfs   plan.HostPath // resolved; "" is the host's own tree, read-only
-	ReadOnly bool          // of a Rootfs; the host's tree always is
+	ReadOnly bool          // of a Rootfs; the host's tree is, unless HostRW
+	HostRW   string        // the flag that asks for the host's tree read-write
 	From     string        // the flag that named the root
 
 	Entries []Entry
@@ -190,8 +191,8 @@ func (m *builder) enterRoot() error {
 	m.root = m.NewSlot()
 	if m.v.Rootfs == "" {
 		attr := nosuidNodev
-		attr.ReadOnly = true
-		m.Inside(m.v.From, "the host view", plan.OpenTree{Source: "/", Recursive: true, Attr: attr, Into: m.root})
+		attr.ReadOnly = m.v.HostRW == ""
+		m.Inside(m.v.HostRW, "the host view", plan.OpenTree{Source: "/", Recursive: true, Attr: attr, Into: m.root})
 		m.Inside("", "", plan.AttachRoot{Tree: m.root})
 		m.grounds = append(m.grounds, ground{at: "/", source: "/", why: "the host's tree"})
 		return nil
@@ -277,74 +278,34 @@ type entry struct {
 // sorts so that what holds a place comes before it, whatever the order of the
 // flags.
 func (m *builder) resolve() ([]entry, error) {
-	byPlace := map[string]*entry{}
-	var out []*entry
-	add := func(e Entry, system bool) error {
-		pf := m.at(string(e.At))
-		at := string(pf.Resolved)
-		if at == "" || m.made[string(e.At)] {
-			at = string(e.At)
-		}
-		if pf.Err != nil && e.From != "" {
-			return &Error{What: e.what(), Flag: e.From, Cause: pf.Err}
-		}
-		if at == "/" && e.What != Make {
-			if e.From == "" {
-				return nil
-			}
-			return &Error{What: e.what(), Flag: e.From, Cause: errors.New("it is the root directory itself"), Remedy: "--rootfs DIR names another root"}
-		}
-		if _, in := below("/proc", at); (in || at == "/proc") && !system {
-			if e.From == "" {
-				return nil
-			}
-			return &Error{What: e.what(), Flag: e.From, Cause: errors.New("/proc is the box's own")}
-		}
-		if at == "/dev" && !system {
-			if e.From == "" {
-				return nil
-			}
-			return &Error{What: e.what(), Flag: e.From, Cause: errors.New("/dev is the box's own")}
-		}
-		if old := byPlace[at]; old != nil {
-			switch {
-			case old.From == "" && !old.system && e.From != "" && e.What != Mask:
-				old.Entry, old.at = e, at
-				return nil
-			case e.From == "":
-				return nil // a default gives way
-			case old.system:
-				old.system, old.Entry = false, e
-				return nil
-			}
-			return &Error{What: e.what(), Flag: e.From, Cause: fmt.Errorf("%s is already there (%s)", plan.Quote(at), old.From)}
-		}
-		n := &entry{Entry: e, at: at, system: system}
-		byPlace[at] = n
-		out = append(out, n)
-		return nil
-	}
+	var todo []entry
 	for _, e := range m.v.Entries {
-		if e.From != "" {
-			if err := add(e, false); err != nil {
-				return nil, err
-			}
-		}
+		todo = append(todo, entry{Entry: e, at: string(e.At)})
 	}
 	for _, e := range []Entry{
 		{At: "/proc", Why: "the processes of the box"},
 		{At: "/sys", Why: "read-only"},
 		{At: "/dev", Why: "the few devices a program needs"},
 	} {
-		if err := add(e, true); err != nil {
+		todo = append(todo, entry{Entry: e, at: string(e.At), system: true})
+	}
+	// What holds a place is resolved before it; flags come before defaults.
+	sort.SliceStable(todo, func(i, j int) bool {
+		a, b := &todo[i], &todo[j]
+		if a.at == b.at {
+			return a.From != "" && b.From == "" || a.From == b.From && a.system && !b.system
+		}
+		return lessPath(a.at, b.at)
+	})
+	var out []*entry
+	for i := range todo {
+		e := &todo[i]
+		keep, err := m.settle(e, out)
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, e := range m.v.Entries {
-		if e.From == "" {
-			if err := add(e, false); err != nil {
-				return nil, err
-			}
+		if keep {
+			out = append(out, e)
 		}
 	}
 	sort.SliceStable(out, func(i, j int) bool { return lessPath(out[i].at, out[j].at) })
@@ -353,6 +314,79 @@ func (m *builder) resolve() ([]entry, error) {
 		es[i] = *e
 	}
 	return es, nil
+}
+
+// settle finds where an entry's place is, given those that may hold it, and
+// whether it is to be there at all.
+func (m *builder) settle(e *entry, before []*entry) (keep bool, err error) {
+	asked := string(e.At)
+	pf := m.at(asked)
+	if at := string(pf.Resolved); at != "" && !m.made[asked] {
+		e.at = at
+	}
+	// Below something that is mounted the root's own tree plays no part, least
+	// of all a link that another user of the host may have put there.
+	var holder *entry
+	for _, b := range before {
+		if _, in := below(string(b.At), asked); in && (holder == nil || len(b.At) > len(holder.At)) {
+			if b.What == Empty && m.hidesNothing(b) {
+				continue
+			}
+			holder = b
+		}
+	}
+	if holder != nil {
+		rel, _ := below(string(holder.At), asked)
+		switch {
+		case holder.What == Bind && !holder.system:
+			pf = m.f.Places[host.Place{Base: holder.Source, Path: rel}]
+			if pf.Resolved != "" {
+				rel = string(pf.Resolved)
+			}
+		default:
+			pf = host.PlaceFact{}
+		}
+		e.at = path.Join(holder.at, rel)
+	}
+	bad := func(cause error, remedy string) (bool, error) {
+		if e.From == "" {
+			return false, nil // a default gives way
+		}
+		return false, &Error{What: e.what(), Flag: e.From, Cause: cause, Remedy: remedy}
+	}
+	if !e.system {
+		_, inProc := below("/proc", e.at)
+		switch {
+		case pf.Err != nil:
+			return bad(pf.Err, "")
+		case e.at == "/" && e.What != Make:
+			return bad(errors.New("it is the root directory itself"), "--rootfs DIR names another root")
+		case inProc || e.at == "/proc":
+			return bad(errors.New("/proc is the box's own"), "")
+		case e.at == "/dev":
+			return bad(errors.New("/dev is the box's own"), "")
+		}
+	}
+	for _, old := range before {
+		if old.at != e.at {
+			continue
+		}
+		if old.From == "" && !old.system && e.From != "" && e.What != Mask {
+			*old = *e // by another name, a flag replaces a default
+			return false, nil
+		}
+		if e.From == "" || e.system {
+			return false, nil
+		}
+		return bad(fmt.Errorf("%s is already there (%s)", plan.Quote(e.at), old.From), "")
+	}
+	return true, nil
+}
+
+// hidesNothing says whether an Empty will not be there, for want of a
+// directory to hide.
+func (m *builder) hidesNothing(e *entry) bool {
+	return m.at(string(e.At)).Kind != host.Dir && !m.made[string(e.At)]
 }
 
 // lessPath orders by component, so that a directory comes right before what

@@ -258,9 +258,10 @@ type survey struct {
 	releaseMapped, releaseGo span
 
 	// Room for a plan of common size, so that a check of one allocates little.
-	kinds [128]kind
-	slots [128]bool
-	trees [128]treeState
+	kinds   [128]kind
+	slots   [128]bool
+	outside [128]bool
+	trees   [128]treeState
 }
 
 func surveyOf(p *Plan) *survey {
@@ -489,14 +490,20 @@ func badRoot(s *survey) *CheckError {
 // mostSlots: a step fills two at most.
 func (s *survey) mostSlots() int { return 2*len(s.Steps) + 1 }
 
+// bySlot is a table with a place for each slot that a plan of this length can
+// have: buf, if that is long enough.
+func bySlot[T any](s *survey, buf []T) []T {
+	if n := min(s.Slots, s.mostSlots()); n > len(buf) {
+		return make([]T, n)
+	}
+	return buf
+}
+
 func badSlot(s *survey) *CheckError {
 	if s.Slots < 1 || s.Slots > s.mostSlots() {
 		return missing("the number of slots is not that of the slots in use")
 	}
-	filled := s.slots[:]
-	if s.Slots > len(filled) {
-		filled = make([]bool, s.Slots)
-	}
+	filled := bySlot(s, s.slots[:])
 	for i := range s.Steps {
 		do := s.Steps[i].Do
 		for _, slot := range Takes(do) {
@@ -535,10 +542,7 @@ const (
 // badTree: a tree that is mounted twice is moved, and uncovers what it covered
 // (move_mount(2)); one that is never mounted was meant to cover something.
 func badTree(s *survey) *CheckError {
-	state := s.trees[:]
-	if n := min(s.Slots, s.mostSlots()); n > len(state) {
-		state = make([]treeState, n)
-	}
+	state := bySlot(s, s.trees[:])
 	// Slots out of range are badSlot's.
 	is := func(t Slot) treeState {
 		if t < 1 || int(t) >= len(state) {
@@ -773,17 +777,19 @@ func ownMemory(fs string) bool {
 }
 
 // writableUnasked: CopyTree and CopyBoxTree keep what their source has, and no
-// step takes read-only away.
+// step takes read-only away. Nor does nobox itself write where no flag said so.
 func writableUnasked(s *survey) *CheckError {
+	outside := bySlot(s, s.outside[:]) // what is not the box's own
+	is := func(t Slot) bool { return t > 0 && int(t) < len(outside) && outside[t] }
 	shared := 0
 	for i := range s.Steps {
-		if s.Steps[i].From != "" {
-			continue
-		}
+		asked := s.Steps[i].From != ""
+		var into, in Slot
 		switch a := s.Steps[i].Do.(type) {
 		case OpenTree:
-			if a.Attr.ReadOnly || node(a.Source) && !a.Recursive {
-				continue
+			into = a.Into
+			if asked || a.Attr.ReadOnly || node(a.Source) && !a.Recursive {
+				break
 			}
 			if a.Source != WorkingDirectory {
 				return s.at(i, "writable, and no flag named it")
@@ -792,9 +798,33 @@ func writableUnasked(s *survey) *CheckError {
 				return s.at(i, "the working directory is shared twice")
 			}
 		case NewFS:
-			if !a.Attr.ReadOnly && !ownMemory(a.Type) {
+			if ownMemory(a.Type) {
+				break
+			}
+			into = a.Into
+			if !asked && !a.Attr.ReadOnly {
 				return s.at(i, "a writable file system that is not the box's own, and no flag named it")
 			}
+		case CopyBoxTree:
+			into = a.Into
+		case CopyTree:
+			if is(a.Of) {
+				into = a.Into
+			}
+		case Mkdir:
+			in = a.In
+		case File:
+			in = a.In
+		case Symlink:
+			in = a.In
+		case Chown:
+			in = a.In
+		}
+		if into > 0 && int(into) < len(outside) {
+			outside[into] = true
+		}
+		if is(in) && !asked {
+			return s.at(i, "something is made or changed outside, and no flag named it")
 		}
 	}
 	return nil

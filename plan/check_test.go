@@ -68,6 +68,25 @@ set: File#2 {"content":"\u0000"}`,
 	}
 }
 
+func TestAPlanOfManySharesIsCheckedToo(t *testing.T) {
+	p := good["reaper"].plan()
+	for range 200 {
+		share := Attach{Tree: Slot(p.Slots), Root: 1, At: "/mnt"}
+		p.Slots++
+		at := place(p, "before Pivot")
+		insert(p, at, Step{Side: Inside, Do: share, From: "-v"})
+		insert(p, at, Step{Side: Inside, Do: OpenTree{Source: "/srv", Attr: Attr{NoSuid: true, NoDev: true}, Into: share.Tree}, From: "-v"})
+	}
+	if err := p.Check(); err != nil {
+		t.Error(err)
+	}
+	last := first(p, "Attach#last")
+	remove(p, last)
+	if err := p.Check(); err == nil || !strings.Contains(err.Error(), "a tree is mounted nowhere: step "+strconv.Itoa(last)+",") {
+		t.Error(err)
+	}
+}
+
 // A badPlan is a case of a file in testdata/bad: a good plan, what is done to
 // it, and what Check must say. The README there has the format.
 type badPlan struct {

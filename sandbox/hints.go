@@ -137,7 +137,7 @@ func diagnoseClone(failed *plan.StepError) (error, []string) {
 	for _, ns := range []string{"user", "mnt", "pid", "net", "uts", "ipc", "cgroup"} {
 		name := "max_" + ns + "_namespaces"
 		limit := host.Sysctl("user/" + name)
-		what := "create a namespace (" + ns + ")"
+		what := "create a namespace of type " + ns
 		if ns == "user" {
 			what = user
 		}
@@ -149,6 +149,8 @@ func diagnoseClone(failed *plan.StepError) (error, []string) {
 		}
 	}
 	switch {
+	case errors.Is(failed.Err, unix.EMFILE), errors.Is(failed.Err, unix.ENFILE):
+		return refine("start a process", "too many open files", "ulimit -n shows the limit")
 	case errors.Is(failed.Err, unix.ENOSPC):
 		return refine(user, "this user has as many namespaces as the machine allows",
 			"sysctl user.max_user_namespaces is "+host.Sysctl("user/max_user_namespaces")+"; end other boxes or raise it")

@@ -48,6 +48,9 @@ type Hooks struct {
 
 // Prepare answers the questions of o and compiles it, starting nothing.
 func Prepare(o Options) (*plan.Plan, *host.Facts, error) {
+	if err := checkFiles(); err != nil {
+		return nil, &host.Facts{}, err
+	}
 	f := host.Probe(QuestionsOf(o))
 	p, err := prepare(o, &f)
 	return p, &f, err
@@ -71,6 +74,9 @@ func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
 //
 // Preconditions: as userns.Start; the process is not used for anything else.
 func Run(o Options, h Hooks) (Result, *host.Facts, error) {
+	if err := checkFiles(); err != nil {
+		return Result{}, &host.Facts{}, err
+	}
 	f := host.Probe(QuestionsOf(o))
 	if f.Refused == nil {
 		f.Refused = map[plan.Fact]string{}
@@ -112,26 +118,29 @@ func mark(h Hooks, what string) {
 // attempt starts p and waits for it.
 func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	tty := wantsTerminal(&o, f)
-	var term *userns.Terminal
+	caught := -1
 	if tty {
-		term = &userns.Terminal{FD: 0, Termios: f.Streams.Termios}
+		caught = 0
 	}
-	box, err := userns.Start(p, term)
-	if err != nil {
-		return Result{}, err
+	pass, ignore := passed(f, tty)
+	if err := signals.Ignore(ignore...); err != nil {
+		return Result{}, fmt.Errorf("cannot ignore signals: %w", err)
 	}
-	mark(h, "started")
-	// Up to here they act as ever: nobox ends, and the kernel ends the inside.
-	inbox, err := signals.Take(passed(f, tty)...)
+	inbox, err := signals.Take(pass...)
 	if err != nil {
-		box.Kill()
-		box.Reap()
 		return Result{}, fmt.Errorf("cannot take the signals: %w", err)
 	}
 	defer inbox.GiveBack()
+	box, err := userns.Start(p, caught)
+	if err != nil {
+		return Result{}, err
+	}
+	defer box.Dismiss() // after the relay is closed
+	mark(h, "started")
 	s := &session{box: box, signals: inbox, stopTimeout: o.StopTimeout, hungUp: -1}
 	if tty {
 		s.relay = terminal.NewRelay(box.Master, f.Streams)
+		s.relay.Modes = box.TerminalModes
 		defer s.relay.Close()
 		if err = s.relay.Start(); err == nil {
 			err = s.watchTerminal()
@@ -154,17 +163,19 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 // passed are the signals that go on to the command; spec.md. What the caller
 // ignored stays ignored: nohup(1). TSTP only without a terminal of the box's
 // own: with one Ctrl-Z is typed into the box.
-func passed(f *host.Facts, tty bool) []unix.Signal {
-	var out []unix.Signal
+func passed(f *host.Facts, tty bool) (pass, ignore []unix.Signal) {
 	for _, sig := range [...]unix.Signal{
 		unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP,
 	} {
-		if f.SignalsIgnored&(1<<(sig-1)) == 0 && !(tty && sig == unix.SIGTSTP) {
-			out = append(out, sig)
+		switch {
+		case f.SignalsIgnored&(1<<(sig-1)) != 0:
+			ignore = append(ignore, sig)
+		case !(tty && sig == unix.SIGTSTP):
+			pass = append(pass, sig)
 		}
 	}
-	return out
+	return pass, ignore
 }
 
 // letGo puts /dev/null in the place of the caller's streams that only the

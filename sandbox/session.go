@@ -115,7 +115,6 @@ func untilFirst(times ...time.Time) int {
 // terminate asks the command to end, and ends it if it does not.
 func (s *session) terminate() {
 	s.box.Signal(unix.SIGTERM)
-	s.box.Signal(unix.SIGCONT) // a stopped one could not
 	if s.kill.IsZero() {
 		s.kill = time.Now().Add(s.stopTimeout)
 	}

@@ -48,6 +48,11 @@ func lookupUser(o *Options, f *host.Facts, ids idmap.Map) (user, error) {
 	if passwd.Err != nil && !numeric {
 		return bad(fmt.Errorf("the box's /etc/passwd: %w", passwd.Err), "a number needs no look-up: -u 1000:1000")
 	}
+	if isNumber(name) && (!hasGroup || isNumber(group)) {
+		// moby/sys/user takes no id above 2^31, which directories give out.
+		u = byNumber(name, group, hasGroup, u, passwd.Content)
+		return u, checkMapped(u, ids, o.User)
+	}
 	e, err := mobyuser.GetExecUser(o.User, &mobyuser.ExecUser{Uid: int(u.uid), Gid: int(u.gid), Home: "/"},
 		bytes.NewReader(passwd.Content), bytes.NewReader(groups.Content))
 	if err != nil {
@@ -59,14 +64,8 @@ func lookupUser(o *Options, f *host.Facts, ids idmap.Map) (user, error) {
 		return bad(err)
 	}
 	u = user{uid: uint32(e.Uid), gid: uint32(e.Gid), home: e.Home}
-	if !hasGroup && isNumber(name) && passwd.Err != nil {
-		u.gid = 0
-	}
-	if _, ok := ids.HostUID(u.uid); !ok {
-		return bad(fmt.Errorf("uid %d is not mapped", u.uid), mapHint(ids)...)
-	}
-	if _, ok := ids.HostGID(u.gid); !ok {
-		return bad(fmt.Errorf("gid %d is not mapped", u.gid), mapHint(ids)...)
+	if err := checkMapped(u, ids, o.User); err != nil {
+		return user{}, err
 	}
 	for _, g := range e.Sgids {
 		if _, ok := ids.HostGID(uint32(g)); ok && uint32(g) != u.gid {
@@ -74,6 +73,45 @@ func lookupUser(o *Options, f *host.Facts, ids idmap.Map) (user, error) {
 		}
 	}
 	return u, nil
+}
+
+// byNumber is the user of a number; group and home are those of the box's
+// /etc/passwd if it knows the uid, else gid 0, as docker has it, and /.
+func byNumber(name, group string, hasGroup bool, def user, passwd []byte) user {
+	uid, _ := strconv.ParseUint(name, 10, 32)
+	u := user{uid: uint32(uid), home: "/"}
+	if uint32(uid) == def.uid {
+		u.gid = def.gid
+	}
+	for line := range bytes.Lines(passwd) {
+		f := strings.Split(strings.TrimSpace(string(line)), ":")
+		if len(f) < 6 || f[2] != name {
+			continue
+		}
+		if gid, err := strconv.ParseUint(f[3], 10, 32); err == nil {
+			u.gid = uint32(gid)
+		}
+		u.home = f[5]
+		break
+	}
+	if hasGroup {
+		gid, _ := strconv.ParseUint(group, 10, 32)
+		u.gid = uint32(gid)
+	}
+	return u
+}
+
+func checkMapped(u user, ids idmap.Map, asked string) error {
+	for _, c := range []struct {
+		name string
+		id   uint32
+		host func(uint32) (uint32, bool)
+	}{{"uid", u.uid, ids.HostUID}, {"gid", u.gid, ids.HostGID}} {
+		if _, ok := c.host(c.id); !ok {
+			return &Error{What: "run as " + plan.Quote(asked), Flag: "-u", Cause: fmt.Errorf("%s %d is not mapped", c.name, c.id), Hints: mapHint(ids)}
+		}
+	}
+	return nil
 }
 
 func mapHint(ids idmap.Map) []string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"nobox/caller"
 	"nobox/host"
 	"nobox/plan"
 )
@@ -44,6 +45,19 @@ func validate(o *Options, f *host.Facts) error {
 func checkKernel(o *Options, f *host.Facts) error {
 	if f.Kernel[0] < kernelFloor[0] || f.Kernel[0] == kernelFloor[0] && f.Kernel[1] < kernelFloor[1] {
 		return &Error{What: "make a box", Cause: fmt.Errorf("Linux %s is too old: nobox needs %d.%d, for mount_setattr(2)", f.Release, kernelFloor[0], kernelFloor[1])}
+	}
+	return nil
+}
+
+// minFiles is how many descriptors nobox takes for itself, and a few.
+const minFiles = 32
+
+// checkFiles comes before all else: what lacks a descriptor fails in ways that
+// look like something else. Go has raised the soft limit to the hard one.
+func checkFiles() error {
+	if _, hard := caller.NoFile(); hard < minFiles {
+		return &Error{What: "make a box", Cause: fmt.Errorf("too many open files: the limit is %d", hard),
+			Hints: []string{fmt.Sprintf("nobox itself takes up to %d: ulimit -n shows the limit, ulimit -Hn the one it can be raised to", minFiles)}}
 	}
 	return nil
 }

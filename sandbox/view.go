@@ -201,13 +201,20 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 				return
 			}
 			if o.Workdir == "" {
-				v.notes = append(v.notes, fmt.Sprintf("the working directory is not shared: %s %s; the box starts in its own empty %s (--cwd=rw shares it)", plan.Quote(cwd), why, plan.Quote(v.start)))
+				v.notes = append(v.notes, notSharedNote(cwd, why, v.start))
 			}
 			return
 		}
 	}
+	if cwd == "/" {
+		v.start = "/"
+		if mode == ShareRW {
+			v.HostRW = from
+		}
+		return
+	}
 	for _, p := range own {
-		if within(p, cwd) || cwd == "/" {
+		if within(p, cwd) {
 			v.err = &Error{What: "share the working directory", Flag: from, Cause: fmt.Errorf("%s cannot be shared: the box has its own", plan.Quote(cwd)),
 				Hints: []string{"cd to another directory"}}
 			return
@@ -221,6 +228,21 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 		}
 	}
 	v.Entries = append(v.Entries, e)
+}
+
+func notSharedNote(cwd, why, start string) string {
+	s := fmt.Sprintf("the working directory is not shared: %s %s; the box starts in ", plan.Quote(cwd), why)
+	if start == "/" {
+		s += "/"
+	} else {
+		s += "its own empty " + plan.Quote(start)
+	}
+	for _, p := range own {
+		if within(p, cwd) {
+			return s
+		}
+	}
+	return s + " (--cwd=rw shares it)"
 }
 
 // bound says whether a flag binds something at or above a path.

@@ -60,6 +60,18 @@ func Take(sigs ...unix.Signal) (*Inbox, error) {
 	return in, nil
 }
 
+// Ignore has the signals ignored: the runtime keeps that of a caller only for
+// HUP and INT.
+func Ignore(sigs ...unix.Signal) error {
+	a := action{handler: 1} // SIG_IGN
+	for _, sig := range sigs {
+		if err := sigaction(sig, &a, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func sigaction(sig unix.Signal, a, old *action) error {
 	_, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(a)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 	if e != 0 {

@@ -24,12 +24,12 @@
 // So no two things ever happen to the terminal at once, and when Close returns
 // nothing is left that could take a byte meant for the shell.
 //
-// The thread never waits but in poll(2), where a request always reaches it. For that it
-// opens descriptions of its own of the terminal, non-blocking ones: the
-// inherited description may neither be made non-blocking nor be trusted not to
-// block. Where that is refused (open.go says when) it uses the inherited one
-// in a way that cannot block unless someone else takes or gives bytes between
-// the poll and the call.
+// The thread waits in poll(2) only, where a request always reaches it. For
+// that it opens non-blocking descriptions of its own of the terminal: the
+// inherited one may not be made non-blocking, and blocks for as long as the
+// screen's reader likes. Where that is refused (open.go says when) it uses the
+// inherited one in a way that cannot block unless someone else reads or writes
+// the same terminal between the poll and the call.
 //
 // Each direction has one buffer. A side is only read while the buffer it fills
 // has room, so a box that does not read stops the keyboard and nothing else,
@@ -39,7 +39,7 @@
 // foreground group gets SIGTTIN for a read and SIGTTOU for a change of modes,
 // each of which would stop nobox. The thread looks before it does either. As
 // the shell may take the terminal between the look and the read, it also
-// blocks SIGTTIN, for which the kernel then returns EIO in place of the stop.
+// blocks SIGTTIN: the kernel then fails the read with EIO and stops nobody.
 // It leaves SIGTTOU alone, so that losing the same race over the modes stops
 // nobox, as it would any program, and never makes another's terminal raw; and
 // so that "stty tostop" means for the box what it means for any job. A
@@ -69,9 +69,10 @@
 //     master is closed at once, with nothing more written to it: that is what
 //     makes the kernel send SIGHUP inside.
 //   - ended (the master read EIO: no process has the peer open): no read of
-//     the terminal, nobody could receive it. The peer's first open comes
-//     before Start or at some point after, both are fine: before that the
-//     kernel reports no EIO.
+//     the terminal, nobody could receive it. This is final, so something inside
+//     has to hold the peer as long as the box lives; the reaper does. Before
+//     the first open of the peer the kernel reports no EIO, so Start need not
+//     wait for it.
 //
 // The saved modes are those of Probe. If that ran in the background they were
 // another program's (a shell's line editor, mostly), and are taken instead

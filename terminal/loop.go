@@ -250,6 +250,9 @@ func (l *loop) look() error {
 		t.Cc[unix.VMIN] = 0
 	}
 	// TCSETS and not TCSETSF: what was typed ahead is the command's.
+	if l.Modes != nil {
+		l.Modes(true, l.saved)
+	}
 	if err := setModes(l.tty.fd, &t); err != nil {
 		return err
 	}
@@ -267,6 +270,9 @@ func (l *loop) restore() {
 	// TCSETS and not TCSETSF: what is typed now is the shell's.
 	if setModes(l.tty.fd, &l.saved) == nil {
 		l.raw = false
+		if l.Modes != nil {
+			l.Modes(false, l.saved)
+		}
 	}
 }
 

@@ -14,6 +14,11 @@ import (
 //
 // Precondition: SIGTTOU is not caught. It may be ignored.
 type Relay struct {
+	// Modes, if set before Start, is called from the relay's thread right
+	// before the terminal is made raw, and right after it has its own modes
+	// again, with these.
+	Modes func(raw bool, own unix.Termios)
+
 	master  int
 	streams Streams
 	open    opener
@@ -87,10 +92,9 @@ func (r *Relay) Resume() { r.do(opResume) }
 func (r *Relay) HungUp() <-chan struct{} { return r.hungUp }
 
 // Close is for when the box has ended: it writes out what is left of the
-// output, gives the terminal its own modes back, and returns when the
-// relay's thread has finished and the master is closed. If some process still holds the
-// peer it gives up after half a second, and if the terminal takes
-// nothing at all, after ten.
+// output, gives the terminal its own modes back, closes the master, and returns
+// when the relay's thread has finished. A peer that is still held open is given
+// up after half a second, a terminal that takes nothing after ten.
 func (r *Relay) Close() {
 	r.mu.Lock()
 	if !r.started {

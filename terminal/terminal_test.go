@@ -259,6 +259,27 @@ func TestSuspendGivesTheTerminalBackAndResumeTakesIt(t *testing.T) {
 	})
 }
 
+func TestModesHearsOfRawBeforeItIsSetAndOfTheOwnModesAfter(t *testing.T) {
+	r := newRig(t, reopen)
+	var heard []bool
+	r.Modes = func(raw bool, own unix.Termios) {
+		heard = append(heard, raw)
+		if own != r.before {
+			t.Errorf("told %+v, want %+v", own, r.before)
+		}
+		r.expectModes(t, "when told", r.before)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.Suspend()
+	r.Resume()
+	r.end()
+	if want := "[true false true false]"; fmt.Sprint(heard) != want {
+		t.Errorf("heard %v, want %v", heard, want)
+	}
+}
+
 func TestResumeTakesTheTerminalAgainAfterAStopWithoutSuspend(t *testing.T) {
 	r := started(t, reopen)
 	set(t, r.tty, r.before) // as the shell does when it sees nobox stopped

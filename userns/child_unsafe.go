@@ -243,11 +243,17 @@ type watchMem struct {
 	life    uintptr // read end of a pipe whose write end only nobox holds
 	lifeEnd uintptr // that write end, to be closed
 	pidfd   uintptr // of the box's pid 1
-	tty     uintptr // with restore, the caller's terminal
-	restore uintptr
-	termios [64]byte
+	tty     uintptr // the caller's terminal, if there are modes
+	modes   *modes
 	keep    [3]uintptr // the three descriptors above, ascending
 	nkeep   uintptr
+}
+
+// modes is shared between nobox and the watcher.
+type modes struct {
+	raw     uint32 // nobox made the terminal raw
+	_       uint32
+	termios [64]byte // what to give it back; struct termios of the kernel
 }
 
 // watch runs in a process of its own, outside: should nobox die it gives the
@@ -277,8 +283,9 @@ func watch(m *watchMem) {
 		}
 	}
 	syscall.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, m.pidfd, uintptr(unix.SIGKILL), 0, 0, 0, 0)
-	if m.restore != 0 {
-		syscall.RawSyscall(unix.SYS_IOCTL, m.tty, unix.TCSETS, uintptr(unsafe.Pointer(&m.termios)))
+	// Only what nobox made raw: the modes may be a shell's or an editor's.
+	if m.modes != nil && m.modes.raw != 0 {
+		syscall.RawSyscall(unix.SYS_IOCTL, m.tty, unix.TCSETS, uintptr(unsafe.Pointer(&m.modes.termios)))
 	}
 	exit(0)
 }

@@ -58,6 +58,15 @@ func (r *region) take(n uintptr) unsafe.Pointer {
 
 func (r *region) free() { unix.Munmap(r.mem) }
 
+// sharedModes makes memory that nobox and the watcher share.
+func sharedModes() (*modes, []byte, error) {
+	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(modes{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, nil, err
+	}
+	return (*modes)(unsafe.Pointer(&mem[0])), mem, nil
+}
+
 // arenaSize is the alignment of the runtime's heap arenas; runtime/malloc.go.
 const arenaSize = 64 << 20
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 const helperTimeout = 10 * time.Second
 
 // A Box is a running box. Its methods may be used from several goroutines,
-// except Wait.
+// except Next and Reap.
 type Box struct {
 	plan   *plan.Plan
 	prog   *program
@@ -35,16 +36,25 @@ type Box struct {
 	watcher  int
 	lifeEnd  int // closing it without ending the watcher first kills the box
 	early    *plan.StepError
-	Master   int // of the box's pty, -1 without one
+	modes    *modes // the terminal's, for the watcher; nil without one
+	Master   int    // of the box's pty, -1 without one
 	reaped   bool
 	status   unix.WaitStatus
 	finished bool
 }
 
-// Terminal is the caller's terminal, for the watcher to restore.
-type Terminal struct {
-	FD      int
-	Termios unix.Termios
+// TerminalModes tells the watcher whether nobox has made the terminal raw, and
+// what its own modes are.
+func (b *Box) TerminalModes(raw bool, own unix.Termios) {
+	if b.modes == nil {
+		return
+	}
+	if !raw {
+		atomic.StoreUint32(&b.modes.raw, 0)
+		return
+	}
+	copy(b.modes.termios[:], termiosBytes(&own))
+	atomic.StoreUint32(&b.modes.raw, 1)
 }
 
 // Syscalls is the lowered inside of p, one line a call: --explain=syscalls.
@@ -58,14 +68,14 @@ func Syscalls(p *plan.Plan) (string, error) {
 
 // Start plays the host side of p and with it starts the inside. It returns
 // once the host side has nothing left to do; the inside may still fail, which
-// Wait tells. An error is a *plan.StepError where a step failed; then nothing
-// is left of the box. tty is the caller's terminal, nil if there is none to be
-// restored.
+// Next tells. An error is a *plan.StepError where a step failed; then nothing
+// is left of the box. tty is the descriptor of the caller's terminal, for the
+// watcher to restore, -1 if there is none.
 //
 // Preconditions: the goroutine is locked to a thread that lives as long as the
 // box, because the kernel kills the box when that thread ends (prctl(2),
 // PR_SET_PDEATHSIG); p passed Check.
-func Start(p *plan.Plan, tty *Terminal) (*Box, error) {
+func Start(p *plan.Plan, tty int) (*Box, error) {
 	r, err := regionFor(len(p.Steps))
 	if err != nil {
 		return nil, err
@@ -94,6 +104,7 @@ func Start(p *plan.Plan, tty *Terminal) (*Box, error) {
 			failed := b.failure()
 			b.Kill()
 			b.reap()
+			b.Dismiss()
 			b.close()
 			if failed != nil {
 				return nil, failed
@@ -105,7 +116,7 @@ func Start(p *plan.Plan, tty *Terminal) (*Box, error) {
 }
 
 // host plays one host step.
-func (b *Box) host(a plan.Action, tty *Terminal) error {
+func (b *Box) host(a plan.Action, tty int) error {
 	switch a := a.(type) {
 	case plan.Clone:
 		return b.clone(a.Flags)
@@ -332,7 +343,7 @@ func (h *helper) wait(deadline time.Time) error {
 	return &HelperError{Helper: h.name, Stderr: line, Err: fmt.Errorf("exit status %d", ws.ExitStatus())}
 }
 
-func (b *Box) watch(tty *Terminal) error {
+func (b *Box) watch(tty int) error {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return err
@@ -340,9 +351,13 @@ func (b *Box) watch(tty *Terminal) error {
 	defer unix.Close(p[0])
 	m := watchMem{life: uintptr(p[0]), lifeEnd: uintptr(p[1]), pidfd: uintptr(b.pidfd)}
 	keep := []uintptr{m.life, m.pidfd}
-	if tty != nil {
-		m.tty, m.restore = uintptr(tty.FD), 1
-		copy(m.termios[:], termiosBytes(&tty.Termios))
+	if tty >= 0 {
+		var err error
+		if b.modes, _, err = sharedModes(); err != nil {
+			unix.Close(p[1])
+			return err
+		}
+		m.tty, m.modes = uintptr(tty), b.modes
 		keep = append(keep, m.tty)
 	}
 	for i := range keep { // three at most

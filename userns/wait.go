@@ -96,11 +96,11 @@ func (b *Box) reap() {
 		break
 	}
 	b.reaped = true
-	b.dismiss()
 }
 
-// dismiss ends the watcher.
-func (b *Box) dismiss() {
+// Dismiss ends the watcher. Preconditions: the box was reaped, and the terminal
+// has its modes back.
+func (b *Box) Dismiss() {
 	if b.watcher < 0 {
 		return
 	}

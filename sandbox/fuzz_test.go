@@ -1,0 +1,394 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/internal/nstest"
+	"nobox/plan"
+	"nobox/userns"
+)
+
+// A die decodes bytes into choices. Without bytes every choice is the first,
+// which is the usual one.
+type die struct{ b []byte }
+
+func (d *die) byte() int {
+	if len(d.b) == 0 {
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return int(v)
+}
+
+// one in n
+func (d *die) one(n int) bool { return d.byte()%n == n-1 }
+
+func (d *die) uint64() uint64 {
+	var v uint64
+	for range 8 {
+		v = v<<8 | uint64(d.byte())
+	}
+	return v
+}
+
+func pick[T any](d *die, from ...T) T { return from[d.byte()%len(from)] }
+
+// some is a few of what f makes.
+func some[T any](d *die, f func() T) (out []T) {
+	for n := pick(d, 0, 1, 0, 2, 0, 3); n > 0; n-- {
+		out = append(out, f())
+	}
+	return out
+}
+
+// odd are words that go wrong where one is careless.
+var odd = []string{"", "a\x00b", "\x1b[2J", "-", "a b", "ü", "\xff", "%s", "'", "$(id)", strings.Repeat("x", 300), strings.Repeat("d/", 2500) + "d"}
+
+// places are paths that a flag may name, and where the trees have something.
+var places = []string{
+	"/srv/data", "/srv/data/in", "/srv/data/in/deep", "/srv/data/file", "/srv/cache", "/mnt", "/opt", "/", "/etc", "/etc/hosts",
+	"/etc/resolv.conf", "/etc/hostname", "/etc/passwd", "/etc/group", "/home", nstest.Home, nstest.Project, nstest.Project + "/bin",
+	nstest.Project + "/bin/nobox", nstest.Home + "/.ssh", nstest.Home + "/.config/gh", "/root", "/tmp", "/tmp/a", "/tmp/a/b", "/var/tmp",
+	"/run", "/run/user/1000", "/run/nobox", "/run/nobox/hosts", "/proc", "/proc/self", "/proc/sys", "/proc/kcore", "/sys", "/sys/firmware",
+	"/dev", "/dev/null", "/dev/shm", "/dev/pts", "/dev/console", "/dev/sda", "/dev/mqueue", "/usr/bin", "/bin", "/bin/bash", "/var",
+	"/nobox", "/does/not/exist", "/srv/debian", "/srv/debian/etc", "/srv/bare", "/usr/local/bin/nobox",
+}
+
+func (d *die) place() string {
+	if d.one(24) {
+		return "/" + pick(d, odd...)
+	}
+	return places[d.byte()%len(places)]
+}
+
+// target is a path as cli makes them: absolute, clean, not the root.
+func (d *die) target() string {
+	if p := path.Clean(d.place()); p != "/" {
+		return p
+	}
+	return "/mnt"
+}
+
+func (d *die) word(usual ...string) string {
+	if d.one(12) {
+		return pick(d, odd...)
+	}
+	return pick(d, usual...)
+}
+
+// name is one that cli lets through: not empty, no "=".
+func (d *die) name() string {
+	return "N" + strings.Map(func(r rune) rune {
+		if r == '=' || r == 0 {
+			return -1
+		}
+		return r
+	}, d.word("AME", "", "=X"))
+}
+
+// options decodes Options such as any front end may make: what cli refuses by
+// itself (package cli, FuzzParse) does not come up.
+func (d *die) options() Options {
+	o := Options{
+		Command: pick(d, []string{"id"}, nil, []string{"/bin/sh", "-c", "true"}, []string{"./x"}, []string{""}),
+		Rootfs:  plan.HostPath(pick(d, "", "", "/srv/debian", "/srv/bare", "debian", "/srv/data/file", "/", "/srv/odd")),
+		Cwd:     pick(d, ShareDefault, ShareRW, ShareRO, ShareHidden), Home: pick(d, ShareDefault, ShareRO, ShareRW, ShareHidden),
+		Net: pick(d, NetDefault, NetNone, NetHost), Userns: pick(d, UsernsAuto, UsernsRoot, UsernsKeepID),
+		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3), BestEffort: d.one(4),
+		Terminal: pick(d, Unset, No, Yes), Hostname: pick(d, "", "box", d.word("a.b", "a_b")),
+		Timeout: time.Duration(d.byte()), StopTimeout: time.Duration(d.byte()),
+	}
+	if d.one(8) {
+		o.Command = append(o.Command, d.word("arg"))
+	}
+	if o.Userns != UsernsAuto {
+		o.UsernsFrom = pick(d, "-r", "-c", "--userns=keep-id")
+	}
+	if d.one(4) {
+		o.Workdir = d.place()
+	}
+	o.Binds = some(d, func() Bind {
+		b := Bind{Source: pick(d, d.place(), d.place(), "in", "../project", d.word("x")), Target: d.target(), ReadOnly: d.one(2)}
+		if b.Source == "" {
+			b.Source = "."
+		}
+		b.From = "-v " + plan.Quote(b.Source+":"+b.Target)
+		return b
+	})
+	o.Tmpfs = some(d, func() Tmpfs {
+		t := Tmpfs{Target: d.target(), Size: pick(d, 0, 1<<20, d.uint64()), Mode: pick(d, uint32(0), 0o700, 0o7777)}
+		t.Options.ReadOnly, t.Options.NoExec = d.one(3), d.one(3)
+		t.From = "--tmpfs " + plan.Quote(t.Target)
+		return t
+	})
+	o.Env = some(d, func() EnvVar {
+		e := EnvVar{Name: pick(d, "PATH", "HOME", "TERM", d.name()), Value: d.word("v", "/bin", ""), FromCaller: d.one(3)}
+		if e.From = "-e " + plan.Quote(e.Name); e.FromCaller {
+			e.Value = ""
+		}
+		return e
+	})
+	if o.Userns == UsernsAuto && d.one(4) {
+		maps := func(flag string) func() MapRequest {
+			return func() MapRequest {
+				m := MapRequest{Box: pick(d, uint32(0), 1, 1000, uint32(d.uint64())%(1<<31)), Host: pick(d, uint32(0), 1, 2, 1000, 100000, uint32(d.uint64())%(1<<31)),
+					Count: pick(d, uint32(1), 1000, 65536), Absolute: d.one(3)}
+				m.From = fmt.Sprintf("%s %d:%d:%d", flag, m.Box, m.Host, m.Count)
+				return m
+			}
+		}
+		o.UIDMap, o.GIDMap = some(d, maps("--uidmap")), some(d, maps("--gidmap"))
+	}
+	if d.one(4) {
+		o.User = d.word("1000:1000", "0", "build", "build:docker", "7", "high", "4294967295", ":", "a:b:c", "1000:", "-1", "ana", "root:tty")
+	}
+	o.Ulimits = some(d, func() Ulimit {
+		hard := pick(d, 64, 4096, ^uint64(0))
+		name, r := "core", unix.RLIMIT_CORE
+		if d.one(2) {
+			name, r = "nofile", unix.RLIMIT_NOFILE
+		}
+		return Ulimit{Name: name, Resource: r, Soft: min(hard, pick(d, 0, 64, ^uint64(0))), Hard: hard, From: "--ulimit " + name}
+	})
+	return o
+}
+
+// tree decodes a file system: a usual one, in which something is not.
+func (d *die) tree() nstest.Tree {
+	t := complete.With(nstest.Bare("/srv/bare"))
+	t["/debian"] = nstest.Link("/srv/debian")
+	for _, p := range []string{"/srv/data/debian", nstest.Project + "/debian"} {
+		t[p] = nstest.Link("/srv/debian")
+	}
+	for n := pick(d, 0, 1, 2, 4, 8); n > 0; n-- {
+		p := pick(d, "", "", "/srv/debian", "/srv/bare", "/srv/odd") + d.place()
+		if p == "/" || p == "" || strings.IndexByte(p, 0) >= 0 || strings.HasSuffix(p, "/") {
+			continue
+		}
+		if p == "/proc" || p == "/sys" || p == "/dev" {
+			continue // no Linux is without
+		}
+		t[p] = pick(d, nstest.Dir, nstest.File, nstest.Absent, nstest.Fifo, nstest.Closed, nstest.Device(1, 3), nstest.Device(8, 0),
+			nstest.Text(d.word("x:x:0:0::/:\n", "build:x:1:1:::\n", "::::\n", "a:x:-1:99999999999::\n")),
+			nstest.Link(d.place()), nstest.Link("."), nstest.Link("../.."), nstest.Link(".."+d.place()), nstest.Link(path.Base(p)))
+	}
+	return t
+}
+
+// facts decodes what a machine may be, all but the places.
+func (d *die) facts(t nstest.Tree) *host.Facts {
+	f := nstest.Facts()
+	switch d.byte() % 8 {
+	case 1:
+		f.UID, f.GID, f.User, f.RealRoot = 0, 0, "root", d.one(2)
+		f.Env[2], f.Home = "HOME=/root", "/root"
+	case 2:
+		f.SubUID.Ranges, f.SubUID.Missing = nil, d.one(2)
+	case 3:
+		f.SubGID.Ranges, f.SubGID.Problems = nil, []string{"odd"}
+	case 4:
+		f.NewUIDMap.State, f.NewUIDMap.Path = host.HelperMissing, ""
+	case 5:
+		f.NoNewPrivs, f.NewUIDMap.State, f.NewGIDMap.State = true, host.HelperNoNewPrivs, host.HelperNoNewPrivs
+	case 6:
+		f.UID, f.GID, f.User = 3000000000, 3000000001, ""
+		f.SubUID.Ranges = []host.Range{{Start: 4000000000, Count: 100}, {Start: 100000, Count: 1}, {Start: 200000, Count: 65536}}
+	case 7:
+		f.HelpersRefused = "newuidmap: uid range [1-65537) -> [100000-165536) not allowed"
+		f.Refused = map[plan.Fact]string{plan.FactNewIDMap: f.HelpersRefused}
+	}
+	if d.one(8) {
+		f.Refused = map[plan.Fact]string{plan.FactSysfs: "no", plan.FactMqueue: "no"}
+	}
+	if d.one(16) {
+		f.Kernel = pick(d, [2]int{5, 12}, [2]int{5, 11}, [2]int{4, 18}, [2]int{7, 0})
+	}
+	f.LastCap = pick(d, 40, 41, 63)
+	f.Umask = pick(d, uint32(0o022), 0, 0o777)
+	f.NoFile = [2]uint64{pick(d, uint64(1024), 16), pick(d, ^uint64(0), 4096)}
+	if d.one(4) {
+		f.SignalsIgnored, f.SignalsBlocked = d.uint64(), d.uint64()
+	}
+	if d.one(2) {
+		f.Streams.TTY = [3]bool{d.one(2), d.one(2), d.one(2)}
+		if f.Streams.TTY[0] {
+			f.Streams.FD, f.Streams.Size = 0, unix.Winsize{Row: uint16(d.byte()), Col: uint16(d.byte())}
+		}
+	}
+	f.Env = append(f.Env, some(d, func() string {
+		return d.word("SHELL=", "PATH=", "PATH=.", "LC_ALL=C", "=x", "x", "HOME=/tmp")
+	})...)
+	if d.one(4) {
+		f.Env = f.Env[1:] // no SHELL
+	}
+	if d.one(8) {
+		f.Env = nil
+	}
+	// Directories that are there, each once.
+	f.Homes = nil
+	for _, h := range some(d, func() string { return pick(d, nstest.Home, "/root", d.place()) }) {
+		s := t.Source("/", h)
+		known := s.Err != nil || s.Kind != host.Dir || s.Resolved == "/"
+		for _, k := range f.Homes {
+			known = known || k == s.Resolved
+		}
+		if !known {
+			f.Homes = append(f.Homes, s.Resolved)
+		}
+	}
+	if s := t.Source("/", pick(d, nstest.Project, nstest.Project, d.place())); s.Err == nil && s.Kind == host.Dir {
+		f.Cwd = s.Resolved
+	} else {
+		f.Cwd, f.CwdErr = "", unix.ENOENT
+	}
+	if s := t.Source("/", pick(d, "/usr/local/bin/nobox", nstest.Project+"/bin/nobox", d.place())); s.Err == nil && s.Kind == host.File {
+		f.Exe = s.Resolved
+	} else {
+		f.Exe = ""
+	}
+	return f
+}
+
+// try compiles what the bytes say and holds every promise; it says whether
+// there is a plan.
+func try(t *testing.T, data []byte) bool {
+	d := &die{data}
+	o := d.options()
+	tree := d.tree()
+	f := d.facts(tree)
+	tree.Answer(f, QuestionsOf(o))
+	tree.Answer(f, MoreQuestions(o, f))
+	if o.Rootfs == "debian" && f.CwdErr != nil {
+		return false // a name from a directory that is gone
+	}
+	p, err := Compile(o, f)
+	if (p == nil) == (err == nil) {
+		t.Fatalf("plan %v, error %v\n%+v", p, err, o)
+	}
+	// Every place it looks at is one that it asked about: to know more of the
+	// machine changes nothing.
+	more := host.Questions{}
+	bases := map[plan.HostPath]bool{"": true, "/": true}
+	for _, s := range f.Sources {
+		if s.Err == nil {
+			bases[s.Resolved] = true
+		}
+	}
+	for p := range f.Places {
+		bases[p.Base] = true
+	}
+	for b := range bases {
+		for _, p := range places {
+			if q := (host.Place{Base: b, Path: p}); f.Places[q] == (host.PlaceFact{}) && (b != "" || strings.HasPrefix(p, "/proc") || strings.HasPrefix(p, "/dev")) {
+				more.Places = append(more.Places, q)
+			}
+		}
+	}
+	tree.Answer(f, more)
+	p2, err2 := Compile(o, f)
+	if fmt.Sprint(err) != fmt.Sprint(err2) || p != nil && p2 != nil && p.String() != p2.String() {
+		t.Fatalf("a place was looked at that was not asked about:\n%v\n%v\n%s\n%s\n%+v", err, err2, first(p, p2), o.Rootfs, o)
+	}
+	if err != nil {
+		if s := err.Error(); !strings.HasPrefix(s, "cannot ") || strings.ContainsAny(s, "\x00\x1b\n") {
+			t.Fatalf("an error that cannot be shown: %q\n%+v", s, o)
+		}
+		return false
+	}
+	if err := p.Check(); err != nil {
+		t.Fatalf("%v\n%+v\n%s", err, o, p)
+	}
+	if _, err := userns.Syscalls(p); err != nil {
+		t.Fatalf("%v\n%+v\n%s", err, o, p)
+	}
+	if j, err := p.JSON(); err != nil || !json.Valid(j) {
+		t.Fatalf("JSON: %v\n%+v", err, o)
+	}
+	return true
+}
+
+// first is where two plans part.
+func first(a, b *plan.Plan) string {
+	if a == nil || b == nil {
+		return "one plan only"
+	}
+	x, y := strings.Split(a.String(), "\n"), strings.Split(b.String(), "\n")
+	for i := 0; i < len(x) && i < len(y); i++ {
+		if x[i] != y[i] {
+			return x[i] + "\n" + y[i]
+		}
+	}
+	return "one is longer"
+}
+
+func FuzzCompile(f *testing.F) {
+	f.Add([]byte{})
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		b := make([]byte, 20+r.IntN(300))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { try(t, data) })
+}
+
+// A fuzz test that only ever met errors would hold nothing.
+func TestTheFuzzDecoderReachesEveryFieldAndMakesPlans(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	reached := map[string]bool{}
+	all := map[string]bool{}
+	plans := 0
+	const rounds = 2000
+	for range rounds {
+		b := make([]byte, r.IntN(400))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		o := (&die{bytes.Clone(b)}).options()
+		fields("Options", reflect.ValueOf(o), all, reached)
+		if try(t, b) {
+			plans++
+		}
+	}
+	for name := range all {
+		if !reached[name] {
+			t.Errorf("%s is never set", name)
+		}
+	}
+	if plans < rounds/20 {
+		t.Errorf("%d plans in %d rounds", plans, rounds)
+	}
+}
+
+// fields notes the fields there are, below slices too, and those that are set.
+func fields(name string, v reflect.Value, all, set map[string]bool) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fields(name+"."+v.Type().Field(i).Name, v.Field(i), all, set)
+		}
+	case reflect.Slice:
+		all[name] = true
+		set[name] = set[name] || v.Len() > 0
+		for i := range v.Len() {
+			fields(name+"[]", v.Index(i), all, set)
+		}
+	default:
+		all[name] = true
+		set[name] = set[name] || !v.IsZero()
+	}
+}

@@ -1,0 +1,249 @@
+package sandbox
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/internal/nstest"
+	"nobox/plan"
+	"nobox/userns"
+)
+
+var update = flag.Bool("update", false, "write testdata/golden anew; its diff is the security review")
+
+// A scene is what was asked for, and where.
+type scene struct {
+	o    Options
+	tree nstest.Tree
+	f    func(*host.Facts) // what the machine has that is not usual, nil if nothing
+}
+
+// facts answers all that Compile may look at.
+func (s scene) facts() *host.Facts {
+	f, tree := nstest.Facts(), s.tree
+	if tree == nil {
+		tree = nstest.Host()
+	}
+	if s.f != nil {
+		s.f(f)
+	}
+	tree.Answer(f, QuestionsOf(s.o))
+	tree.Answer(f, MoreQuestions(s.o, f))
+	return f
+}
+
+func (s scene) compile() (*plan.Plan, error) { return Compile(s.o, s.facts()) }
+
+// plan is the plan of a scene that has one, and it must hold what plans promise.
+func (s scene) plan(t testing.TB) *plan.Plan {
+	t.Helper()
+	p, err := s.compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(); err != nil {
+		t.Fatalf("%v\n%s", err, p)
+	}
+	return p
+}
+
+var (
+	complete = nstest.Host().With(nstest.Root("/srv/debian"))
+	bare     = nstest.Host().With(nstest.Bare("/srv/bare"))
+)
+
+// scenes are the goldens, by the name of their files.
+func scenes() map[string]scene {
+	id := []string{"id"}
+	return map[string]scene{
+		"default":               {o: Options{Command: []string{"make", "it so"}}},
+		"map-root-user":         {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r"}},
+		"map-current-user":      {o: Options{Command: id, Userns: UsernsKeepID, UsernsFrom: "-c"}},
+		"rootfs":                {o: Options{Rootfs: "/srv/debian"}, tree: complete},
+		"rootfs-bare":           {o: Options{Rootfs: "/srv/bare", Command: []string{"/bin/busybox", "sh"}}, tree: bare},
+		"rootfs-bare-read-only": {o: Options{Rootfs: "/srv/bare", ReadOnly: true, Command: []string{"/bin/busybox", "sh"}}, tree: bare},
+		"home-ro":               {o: Options{Command: id, Home: ShareRO}},
+		"home-rw":               {o: Options{Command: id, Home: ShareRW}},
+		"cwd-ro":                {o: Options{Command: id, Cwd: ShareRO}},
+		"net-host":              {o: Options{Command: id, Net: NetHost}},
+		"as-pid-1":              {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone}},
+		"user":                  {o: Options{Command: id, User: "1000:1000"}},
+		"mounts": {o: Options{
+			Command: id, Workdir: "/tmp/in/deep",
+			Binds: []Bind{
+				{Source: "/srv/data/in", Target: "/tmp/in/deep", From: "-v /srv/data/in:/tmp/in/deep"},
+				{Source: "/srv/data", Target: "/mnt", ReadOnly: true, From: "-v /srv/data:/mnt:ro"},
+				{Source: "/srv/data/file", Target: "/etc/resolv.conf", ReadOnly: true, From: "-v /srv/data/file:/etc/resolv.conf:ro"},
+			},
+			Tmpfs: []Tmpfs{
+				{Target: "/tmp", Size: 64 << 20, From: "--tmpfs /tmp:size=64m"},
+				{Target: "/srv/cache", Mode: 0o700, Options: struct{ ReadOnly, NoExec bool }{NoExec: true}, From: "--tmpfs /srv/cache:mode=700,noexec"},
+			},
+		}},
+		"terminal": {o: Options{}, f: nstest.OnTerminal},
+		"uidmap": {o: Options{
+			Command: id, User: "7",
+			UIDMap: []MapRequest{
+				{Box: 0, Host: 1, Count: 1000, From: "--uidmap 0:1:1000"},
+				{Box: 1000, Host: 0, Count: 1, From: "--uidmap 1000:0"},
+			},
+		}},
+		"own-binary": {
+			o:    Options{Command: id},
+			tree: nstest.Host().With(nstest.Tree{nstest.Project + "/bin/release/nobox": nstest.File}),
+			f:    func(f *host.Facts) { f.Exe = nstest.Project + "/bin/release/nobox" },
+		},
+	}
+}
+
+// golden compares got with a file of testdata/golden, or makes the file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	name = filepath.Join("testdata", "golden", name)
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := 0; i < len(g) && i < len(w); i++ {
+		if g[i] != w[i] {
+			t.Fatalf("%s:%d:\n got %s\nwant %s\n(go test ./sandbox -update makes it anew)", name, i+1, g[i], w[i])
+		}
+	}
+	t.Fatalf("%s: %d lines, want %d (go test ./sandbox -update makes it anew)", name, len(g), len(w))
+}
+
+func TestAPlanReadsLikeItsGolden(t *testing.T) {
+	for name, s := range scenes() {
+		t.Run(name, func(t *testing.T) { golden(t, name+".txt", s.plan(t).String()) })
+	}
+}
+
+// The arena's offsets are left out, so that a longer string changes one line.
+func TestTheSystemCallsReadLikeTheirGolden(t *testing.T) {
+	s, err := userns.Syscalls(scenes()["as-pid-1"].plan(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for rest := s; rest != ""; {
+		before, after, found := strings.Cut(rest, "&0x")
+		b.WriteString(before)
+		if rest = strings.TrimLeft(after, "0123456789abcdef"); found {
+			b.WriteString("&…")
+		}
+	}
+	golden(t, "as-pid-1.syscalls.txt", b.String())
+}
+
+func TestEveryGoldenHasAScene(t *testing.T) {
+	files, err := filepath.Glob("testdata/golden/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"as-pid-1.syscalls"}
+	want = append(want, slices.Collect(maps.Keys(scenes()))...)
+	for _, f := range files {
+		if name := strings.TrimSuffix(filepath.Base(f), ".txt"); !slices.Contains(want, name) {
+			t.Errorf("%s is of no scene", f)
+		}
+	}
+}
+
+// What is compiled must not depend on where the tests run, nor on the order
+// in which Go walks a map.
+func TestTheSameOptionsAndFactsGiveTheSamePlan(t *testing.T) {
+	for name, s := range scenes() {
+		first := s.plan(t).String()
+		for range 5 {
+			if again := s.plan(t).String(); again != first {
+				t.Fatalf("%s: two plans:\n%s\n%s", name, first, again)
+			}
+		}
+	}
+}
+
+// ---- what the goldens show, said outright
+
+// inside runs f on each action of the inside.
+func actions[A plan.Action](p *plan.Plan) (out []A) {
+	for _, s := range p.Steps {
+		if a, ok := s.Do.(A); ok {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func TestOnlyNetHostSharesANamespace(t *testing.T) {
+	all := uint64(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP)
+	for name, s := range scenes() {
+		want := all
+		if s.o.Net == NetHost {
+			want &^= unix.CLONE_NEWNET
+		}
+		if got := actions[plan.Clone](s.plan(t))[0].Flags; got != want {
+			t.Errorf("%s: namespaces %#x, want %#x", name, got, want)
+		}
+	}
+}
+
+func TestNoPlanNamesASecretOfTheEnvironment(t *testing.T) {
+	for name, s := range scenes() {
+		p := s.plan(t)
+		b, err := p.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, env := range actions[plan.Exec](p)[0].Env {
+			if strings.HasPrefix(env, "TOKEN=") || strings.HasPrefix(env, "SSH_AUTH_SOCK=") {
+				t.Errorf("%s: the command gets %s", name, env)
+			}
+		}
+		if strings.Contains(p.String(), "hunter2") || strings.Contains(string(b), "hunter2") {
+			t.Errorf("%s: shows a secret", name)
+		}
+	}
+}
+
+// Every tree of the host that is open for writing was named by a flag, or is
+// the working directory.
+func TestNothingElseOfTheHostIsWritable(t *testing.T) {
+	want := map[string][]plan.HostPath{
+		"rootfs": {"/srv/debian"}, "rootfs-bare": {"/srv/bare"}, "home-rw": {nstest.Home},
+		"cwd-ro": nil, "mounts": {plan.WorkingDirectory, "/srv/data/in"}, "rootfs-bare-read-only": nil,
+		"home-ro": {plan.WorkingDirectory},
+	}
+	for name, s := range scenes() {
+		var got []plan.HostPath
+		for _, a := range actions[plan.OpenTree](s.plan(t)) {
+			if !a.Attr.ReadOnly && !strings.HasPrefix(string(a.Source), "/dev/") {
+				got = append(got, a.Source)
+			}
+		}
+		w, special := want[name]
+		if !special {
+			w = []plan.HostPath{plan.WorkingDirectory}
+		}
+		if slices.Sort(got); !slices.Equal(got, w) {
+			t.Errorf("%s: writable: %q, want %q", name, got, w)
+		}
+	}
+}
