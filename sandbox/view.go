@@ -136,25 +136,25 @@ func (v *view) homes(o *Options, f *host.Facts) {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Empty, Mode: 0o755, Why: "homes stay outside"})
 		v.hidden = append(v.hidden, h)
 	}
-	for _, h := range f.Homes {
-		p := string(h)
-		switch o.Home {
-		case ShareRO, ShareRW:
-			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Bind, Source: h, SourceKind: host.Dir,
-				ReadOnly: o.Home == ShareRO, From: "--home"})
-			if o.Home == ShareRO {
-				for _, s := range secrets(o, f) {
-					v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(s), What: mounts.Mask, From: "--home=ro", Why: "a secret"})
-				}
-			}
-		default:
-			if within("/home", p) || within("/root", p) || within("/tmp", p) || within("/run", p) || within("/var/tmp", p) {
-				v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Make, Mode: 0o755, Why: "an empty home"})
-			} else {
-				v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Empty, Mode: 0o755, Why: "an empty home"})
-				v.hidden = append(v.hidden, p)
-			}
+	if len(f.Homes) > 0 && (o.Home == ShareRO || o.Home == ShareRW) {
+		h, flag := f.Homes[0], "--home="+shareName(o.Home)
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Bind, Source: h, SourceKind: host.Dir,
+			ReadOnly: o.Home == ShareRO, From: flag})
+		for _, s := range secrets(o, f) {
+			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(s), What: mounts.Mask, From: flag, Why: "a secret"})
 		}
+	}
+	for i, h := range f.Homes {
+		if i == 0 && (o.Home == ShareRO || o.Home == ShareRW) {
+			continue
+		}
+		p := string(h)
+		e := mounts.Entry{At: plan.BoxPath(p), What: mounts.Make, Mode: 0o755, Why: "an empty home"}
+		if !v.hides(p) {
+			e.What = mounts.Empty
+			v.hidden = append(v.hidden, p)
+		}
+		v.Entries = append(v.Entries, e)
 	}
 }
 
@@ -312,9 +312,9 @@ func secrets(o *Options, f *host.Facts) (out []string) {
 	if o.Home != ShareRO || o.Rootfs != "" {
 		return nil
 	}
-	for _, h := range f.Homes {
+	if len(f.Homes) > 0 {
 		for _, s := range secretNames {
-			out = append(out, path.Join(string(h), s))
+			out = append(out, path.Join(string(f.Homes[0]), s))
 		}
 	}
 	return out

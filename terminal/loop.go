@@ -330,6 +330,9 @@ func (l *loop) readTerminal() bool {
 func (l *loop) retreat() {
 	l.reading = false
 	l.lookNext = time.Now().Add(lookEvery)
+	if l.Modes != nil {
+		l.Modes(false, l.saved) // whose they are now, they are not nobox's to restore
+	}
 }
 
 // readMaster takes some of what the box wrote and returns how much. It does

@@ -61,7 +61,7 @@ func (t Tree) at(p string) Node {
 		return Dir
 	}
 	for q, n := range t {
-		if (n.Kind != host.None || n.Link != "") && strings.HasPrefix(q, p+"/") {
+		if (n.Kind != host.None || n.Link != "" || n.Err != nil) && strings.HasPrefix(q, p+"/") {
 			return Dir
 		}
 	}
