@@ -19,8 +19,13 @@ package caller
 var (
 	ignored, mask uint64
 	nofile        [2]uint64
+	slack         uint64 // timer slack, ns
 	entered       uint64 // 1 if Entry ran
 )
+
+// Entry also gives the process, and the threads it will have, a timer slack of
+// 10 ms: the runtime's monitor thread sleeps for 20 µs at a time while nobox
+// works, and each wake-up costs a start more than it is worth.
 
 // noSpace is what Entry says where RLIMIT_AS is below the 800 MiB of address
 // space that the runtime reserves at its start, and some: it would end with a
@@ -48,6 +53,10 @@ func Blocked() uint64 { return mask }
 
 // NoFile is the caller's soft and hard RLIMIT_NOFILE.
 func NoFile() (soft, hard uint64) { return nofile[0], nofile[1] }
+
+// TimerSlack is the caller's timer slack in nanoseconds, PR_GET_TIMERSLACK; 0 if
+// Entry did not run, and the caller's is in force.
+func TimerSlack() uint64 { return slack }
 
 // Complete says whether the entry hook ran, so that Ignored is all there was.
 func Complete() bool { return entered == 1 }

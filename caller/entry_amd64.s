@@ -5,6 +5,10 @@
 #define SYS_prlimit64 302
 #define SYS_write 1
 #define SYS_exit_group 231
+#define SYS_prctl 157
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
+#define SLACK 10000000
 #define RLIMIT_NOFILE 7
 #define RLIMIT_AS 9
 #define MIN_SPACE (800<<20)
@@ -73,6 +77,14 @@ TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ $125, DI
 	SYSCALL
 start:
+	MOVQ $SYS_prctl, AX
+	MOVQ $PR_GET_TIMERSLACK, DI
+	SYSCALL
+	MOVQ AX, ·slack(SB)
+	MOVQ $SYS_prctl, AX
+	MOVQ $PR_SET_TIMERSLACK, DI
+	MOVQ $SLACK, SI
+	SYSCALL
 	MOVQ $1, ·entered(SB)
 	MOVQ R15, SP
 	JMP _rt0_amd64_linux(SB)

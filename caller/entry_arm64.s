@@ -5,6 +5,10 @@
 #define SYS_prlimit64 261
 #define SYS_write 64
 #define SYS_exit_group 94
+#define SYS_prctl 167
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
+#define SLACK 10000000
 #define RLIMIT_NOFILE 7
 #define RLIMIT_AS 9
 #define MIN_SPACE (800<<20)
@@ -72,6 +76,14 @@ TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD $SYS_exit_group, R8
 	SVC
 start:
+	MOVD $PR_GET_TIMERSLACK, R0
+	MOVD $SYS_prctl, R8
+	SVC
+	MOVD R0, ·slack(SB)
+	MOVD $PR_SET_TIMERSLACK, R0
+	MOVD $SLACK, R1
+	MOVD $SYS_prctl, R8
+	SVC
 	MOVD $1, R10
 	MOVD R10, ·entered(SB)
 	B _rt0_arm64_linux(SB)

@@ -83,6 +83,7 @@ type Facts struct {
 	// What the caller handed over; package caller.
 	SignalsIgnored, SignalsBlocked uint64
 	NoFile                         [2]uint64
+	TimerSlack                     uint64 // ns, 0 to leave it
 
 	Places  map[Place]PlaceFact
 	Sources map[string]SourceFact

@@ -32,6 +32,7 @@ func Probe(q Questions) Facts {
 		Files:          make(map[Place]FileFact, 2),
 	}
 	f.NoFile[0], f.NoFile[1] = caller.NoFile()
+	f.TimerSlack = caller.TimerSlack()
 	f.Kernel, f.Release = kernel()
 	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
 		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))

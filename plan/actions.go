@@ -578,6 +578,13 @@ func (a Rlimit) String() string {
 }
 func (a Rlimit) Cannot() string { return "set the limit " + a.Name }
 
+// TimerSlack gives the command the caller's timer slack, in nanoseconds;
+// PR_SET_TIMERSLACK. Zero is the default.
+type TimerSlack struct{ Nanoseconds uint64 }
+
+func (a TimerSlack) String() string { return fmt.Sprintf("set the timer slack to %d ns", a.Nanoseconds) }
+func (a TimerSlack) Cannot() string { return "set the timer slack" }
+
 // RestoreSignals gives the command the dispositions and the mask that the
 // caller had; bit n-1 is signal n.
 type RestoreSignals struct {

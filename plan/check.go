@@ -119,6 +119,7 @@ const (
 	kindChdir
 	kindSetUmask
 	kindRlimit
+	kindTimerSlack
 	kindRestoreSignals
 	kindCloseFiles
 	kindExec
@@ -205,6 +206,8 @@ func kindOf(a Action) kind {
 		return kindSetUmask
 	case Rlimit:
 		return kindRlimit
+	case TimerSlack:
+		return kindTimerSlack
 	case RestoreSignals:
 		return kindRestoreSignals
 	case CloseFiles:

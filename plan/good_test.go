@@ -16,7 +16,7 @@ var everyAction = []Action{
 	LoopbackUp{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
-	RestoreSignals{}, CloseFiles{}, Exec{},
+	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{},
 }
 
 func TestEveryActionIsListedHere(t *testing.T) {

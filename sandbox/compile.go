@@ -151,6 +151,9 @@ func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, term
 	if !nofile {
 		b.Inside("", "as the caller had it", plan.Rlimit{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: f.NoFile[0], Hard: f.NoFile[1]})
 	}
+	if f.TimerSlack != 0 {
+		b.Inside("", "as the caller had it", plan.TimerSlack{Nanoseconds: f.TimerSlack})
+	}
 	b.Inside("", "", plan.CloseFiles{})
 	b.Inside("", "", plan.RestoreSignals{Ignored: f.SignalsIgnored, Mask: f.SignalsBlocked})
 

@@ -296,6 +296,13 @@ func try(t *testing.T, data []byte) bool {
 			}
 		}
 	}
+	for _, p := range tree.Paths() {
+		for b := range bases {
+			for q := p; b != "" && b != "/" && strings.HasPrefix(q, string(b)+"/"); q = path.Dir(q) {
+				more.Places = append(more.Places, host.Place{Base: b, Path: q[len(b):]})
+			}
+		}
+	}
 	tree.Answer(f, more)
 	p2, err2 := Compile(o, f)
 	if fmt.Sprint(err) != fmt.Sprint(err2) || p != nil && p2 != nil && p.String() != p2.String() {

@@ -364,6 +364,12 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_CHDIR, l.str("/"))
 
 	case plan.Attach:
+		if name := strings.TrimPrefix(string(a.At), "/"); name != "" && !strings.Contains(name, "/") && name != ".." && name != "." {
+			// One component can be reached without a look-up of its own: where
+			// the last one is a symbolic link, move_mount(2) does not follow it.
+			l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), l.slot(a.Root), l.str(name), hex(moveMountFEmpty))
+			return nil
+		}
 		resolve := uint64(resolveInRoot)
 		if a.NoSymlinks {
 			resolve |= unix.RESOLVE_NO_SYMLINKS
@@ -494,6 +500,9 @@ func (l *lowerer) action(a plan.Action) error {
 
 	case plan.Rlimit:
 		l.call(unix.SYS_PRLIMIT64, num(0), num(a.Resource), l.words(a.Soft, a.Hard))
+
+	case plan.TimerSlack:
+		l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(uint32(min(a.Nanoseconds, 1<<31-1))))
 
 	case plan.RestoreSignals:
 		for sig := 1; sig <= 64; sig++ {
