@@ -27,6 +27,20 @@ var (
 // 10 ms: the runtime's monitor thread sleeps for 20 µs at a time while nobox
 // works, and each wake-up costs a start more than it is worth.
 
+// oneProc is what Entry appends to the environment that the runtime sees:
+// nobox works on one thread, and each processor more that the runtime believes
+// in costs a start a thread. A GOMAXPROCS of the caller's own comes first, and
+// wins. Environ takes it out again; the odd spelling tells it from the caller's.
+var oneProc = "GOMAXPROCS=01\x00"
+
+// Environ is the caller's environment, of os.Environ's.
+func Environ(env []string) []string {
+	if n := len(env); entered == 1 && n > 0 && env[n-1] == oneProc[:len(oneProc)-1] {
+		return env[:n-1]
+	}
+	return env
+}
+
 // noSpace is what Entry says where RLIMIT_AS is below the 800 MiB of address
 // space that the runtime reserves at its start, and some: it would end with a
 // dump of its stacks.

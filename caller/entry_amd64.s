@@ -57,6 +57,7 @@ next: \
 TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ SP, R15
 	SUBQ $64, SP
+	ANDQ $~15, SP
 	LOOK
 	MOVQ $SYS_prlimit64, AX
 	XORQ DI, DI
@@ -86,7 +87,42 @@ start:
 	MOVQ $SLACK, SI
 	SYSCALL
 	MOVQ $1, ·entered(SB)
-	MOVQ R15, SP
+
+	// Copy argc, argv, envp and auxv down the stack, with oneProc appended to
+	// envp.
+	MOVQ (R15), CX
+	LEAQ 16(R15)(CX*8), BX
+env:
+	MOVQ (BX), AX
+	ADDQ $8, BX
+	TESTQ AX, AX
+	JNE env
+	MOVQ BX, DX
+	SUBQ $8, BX // the NULL that ends envp
+aux:
+	MOVQ (DX), AX
+	ADDQ $16, DX
+	TESTQ AX, AX
+	JNE aux
+	LEAQ 8(DX), AX
+	SUBQ R15, AX
+	MOVQ R15, DI
+	SUBQ AX, DI
+	ANDQ $~15, DI
+	MOVQ DI, SP
+	MOVQ R15, SI
+	MOVQ BX, CX
+	SUBQ SI, CX
+	SHRQ $3, CX
+	CLD
+	REP; MOVSQ
+	MOVQ ·oneProc(SB), AX
+	MOVQ AX, (DI)
+	ADDQ $8, DI
+	MOVQ DX, CX
+	SUBQ BX, CX
+	SHRQ $3, CX
+	REP; MOVSQ
 	JMP _rt0_amd64_linux(SB)
 
 // func look()

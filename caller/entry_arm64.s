@@ -86,6 +86,39 @@ start:
 	SVC
 	MOVD $1, R10
 	MOVD R10, ·entered(SB)
+
+	// Copy argc, argv, envp and auxv down the stack, with oneProc appended to
+	// envp.
+	MOVD RSP, R0
+	MOVD (R0), R1
+	ADD R1<<3, R0, R2
+	ADD $16, R2
+env:
+	MOVD.P 8(R2), R3
+	CBNZ R3, env
+	MOVD R2, R4
+	SUB $8, R2 // the NULL that ends envp
+aux:
+	MOVD.P 16(R4), R3
+	CBNZ R3, aux
+	SUB R0, R4, R5
+	ADD $8, R5
+	SUB R5, R0, R6
+	AND $~15, R6
+	MOVD R6, RSP
+	MOVD R0, R7
+head:
+	MOVD.P 8(R7), R3
+	MOVD.P R3, 8(R6)
+	CMP R2, R7
+	BNE head
+	MOVD ·oneProc(SB), R3
+	MOVD.P R3, 8(R6)
+tail:
+	MOVD.P 8(R7), R3
+	MOVD.P R3, 8(R6)
+	CMP R4, R7
+	BNE tail
 	B _rt0_arm64_linux(SB)
 
 // func look()

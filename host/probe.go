@@ -20,7 +20,7 @@ import (
 func Probe(q Questions) Facts {
 	f := Facts{
 		IDs:            ProbeIDs(q.Ranges),
-		Env:            os.Environ(),
+		Env:            caller.Environ(os.Environ()),
 		Home:           os.Getenv("HOME"),
 		Umask:          umask(),
 		LastCap:        lastCap(),

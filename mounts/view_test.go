@@ -160,7 +160,7 @@ func TestWhatCannotBeMountedIsRefused(t *testing.T) {
 	}{
 		{"the same place twice", "cannot bind /srv/cache at /mnt (-v /srv/cache:/mnt): /mnt is already there (-v /srv/data:/mnt)",
 			"", []Entry{bind("/srv/data", "/mnt"), bind("/srv/cache", "/mnt")}},
-		{"the same place by another name", "cannot bind /srv/cache at /link (-v /srv/cache:/link): /opt/real is already there (-v /srv/data:/opt/real)",
+		{"the same place by another name", "/opt/real is already there",
 			"/srv/debian", []Entry{bind("/srv/data", "/opt/real"), bind("/srv/cache", "/link")}},
 		{"a bind and a tmpfs", "already there", "", []Entry{bind("/srv/data", "/mnt"), {At: "/mnt", What: Tmpfs, From: "--tmpfs /mnt"}}},
 		{"no mount point on the host", "cannot bind /srv/data at /data (-v /srv/data:/data): there is no directory /data in the host's tree, and nobox makes nothing there",

@@ -582,7 +582,9 @@ func (a Rlimit) Cannot() string { return "set the limit " + a.Name }
 // PR_SET_TIMERSLACK. Zero is the default.
 type TimerSlack struct{ Nanoseconds uint64 }
 
-func (a TimerSlack) String() string { return fmt.Sprintf("set the timer slack to %d ns", a.Nanoseconds) }
+func (a TimerSlack) String() string {
+	return fmt.Sprintf("set the timer slack to %d ns", a.Nanoseconds)
+}
 func (a TimerSlack) Cannot() string { return "set the timer slack" }
 
 // RestoreSignals gives the command the dispositions and the mask that the

@@ -184,7 +184,7 @@ func (d *die) tree() nstest.Tree {
 			nstest.Text(d.word("x:x:0:0::/:\n", "build:x:1:1:::\n", "::::\n", "a:x:-1:99999999999::\n")),
 			nstest.Link(d.place()), nstest.Link("."), nstest.Link("../.."), nstest.Link(".."+d.place()), nstest.Link(path.Base(p)))
 	}
-	return t
+	return t.Whole()
 }
 
 // facts decodes what a machine may be, all but the places.

@@ -126,12 +126,16 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	if err := signals.Ignore(ignore...); err != nil {
 		return Result{}, fmt.Errorf("cannot ignore signals: %w", err)
 	}
-	inbox, err := signals.Take(pass...)
-	if err != nil {
-		return Result{}, fmt.Errorf("cannot take the signals: %w", err)
+	var inbox *signals.Inbox
+	box, err := userns.Start(p, caught, func() (err error) {
+		if inbox, err = signals.Take(pass...); err != nil {
+			err = fmt.Errorf("cannot take the signals: %w", err)
+		}
+		return err
+	})
+	if inbox != nil {
+		defer inbox.GiveBack()
 	}
-	defer inbox.GiveBack()
-	box, err := userns.Start(p, caught)
 	if err != nil {
 		return Result{}, err
 	}

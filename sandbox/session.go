@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -194,6 +195,7 @@ func (s *session) watchTerminal() error {
 		return err
 	}
 	s.hungUp = fd
+	runtime.GOMAXPROCS(2) // the relay's thread, and this one; package caller says one
 	gone := s.relay.HungUp()
 	go func() {
 		<-gone

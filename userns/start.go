@@ -75,7 +75,10 @@ func Syscalls(p *plan.Plan) (string, error) {
 // Preconditions: the goroutine is locked to a thread that lives as long as the
 // box, because the kernel kills the box when that thread ends (prctl(2),
 // PR_SET_PDEATHSIG); p passed Check.
-func Start(p *plan.Plan, tty int) (*Box, error) {
+//
+// cloned is called once the inside runs: what nobox has to do for itself costs
+// no time then. Its error ends the start.
+func Start(p *plan.Plan, tty int, cloned func() error) (*Box, error) {
 	r, err := regionFor(len(p.Steps))
 	if err != nil {
 		return nil, err
@@ -99,7 +102,16 @@ func Start(p *plan.Plan, tty int) (*Box, error) {
 		if s.Side != plan.Host {
 			continue
 		}
-		if err := b.host(s.Do, tty); err != nil {
+		err := b.host(s.Do, tty)
+		if _, ok := s.Do.(plan.Clone); ok && err == nil {
+			if err := cloned(); err != nil {
+				b.Kill()
+				b.reap()
+				b.close()
+				return nil, err
+			}
+		}
+		if err != nil {
 			// The inside may have failed first, and be the cause.
 			failed := b.failure()
 			b.Kill()

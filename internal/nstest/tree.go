@@ -49,6 +49,24 @@ func Device(major, minor uint32) Node {
 func (t Tree) With(more Tree) Tree {
 	out := maps.Clone(t)
 	maps.Copy(out, more)
+	delete(out, whole)
+	return out
+}
+
+// whole is the key of a tree in which every directory is listed.
+const whole = ""
+
+// Whole lists every directory, which makes looking at the tree fast.
+func (t Tree) Whole() Tree {
+	out := maps.Clone(t)
+	for p, n := range t {
+		for d := path.Dir(p); (n.Kind != host.None || n.Link != "" || n.Err != nil) && d != "/" && d != "."; d = path.Dir(d) {
+			if _, ok := out[d]; !ok {
+				out[d] = Dir
+			}
+		}
+	}
+	out[whole] = Absent
 	return out
 }
 
@@ -59,6 +77,9 @@ func (t Tree) at(p string) Node {
 	}
 	if p == "/" {
 		return Dir
+	}
+	if _, ok := t[whole]; ok {
+		return Absent
 	}
 	for q, n := range t {
 		if (n.Kind != host.None || n.Link != "" || n.Err != nil) && strings.HasPrefix(q, p+"/") {
@@ -213,4 +234,6 @@ func (t Tree) Answer(f *host.Facts, q host.Questions) {
 }
 
 // Paths lists what the tree has, sorted.
-func (t Tree) Paths() []string { return slices.Sorted(maps.Keys(t)) }
+func (t Tree) Paths() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(t)), func(p string) bool { return p == whole })
+}
