@@ -15,6 +15,8 @@
 // soon as their imports are (Go specification, "Program initialization").
 package caller
 
+//lint:file-ignore U1000 noSpace and slack are used by entry_*.s.
+
 // set by Entry, bit n-1 is signal n
 var (
 	ignored, mask uint64

@@ -126,7 +126,7 @@ func status(fd int, line string) {
 	unix.Write(fd, []byte(line))
 }
 
-func sayFailure(err error, hints []string) { SayError(os.Stderr, err, hints...) }
+func sayFailure(d sandbox.Diagnosis) { SayError(os.Stderr, d.Err, d.Hints...) }
 
 // exitCode tells apart, as docker run does, a command that could not be run
 // from all else that went wrong.

@@ -84,7 +84,11 @@ func (v View) Places() []host.Place {
 	ask := func(p string) { ps = append(ps, host.Place{Base: v.base(), Path: p}) }
 	for _, e := range v.Entries {
 		ask(string(e.At))
+		if rel, ok := below("/sys", string(e.At)); ok {
+			ps = append(ps, host.Place{Base: "/sys", Path: rel})
+		}
 	}
+	ask("/var") // mkdirs
 	for _, d := range Dirs {
 		ask("/" + d)
 	}
@@ -455,7 +459,16 @@ func (m *builder) standing(at string) host.PlaceFact {
 		return host.PlaceFact{}
 	}
 	rel, _ := below(g.at, at)
-	return m.f.Places[host.Place{Base: g.source, Path: rel}]
+	if pf, ok := m.f.Places[host.Place{Base: g.source, Path: rel}]; ok {
+		return pf
+	}
+	// Asked by another name, with a link on the way.
+	for p, pf := range m.f.Places {
+		if p.Base == g.source && string(pf.Resolved) == rel {
+			return pf
+		}
+	}
+	return host.PlaceFact{}
 }
 
 // point sees to it that there is a mount point of the right kind at e.at.
@@ -640,8 +653,11 @@ func (m *builder) protect(entries []entry) {
 	if m.v.Rootfs != "" && !m.v.ReadOnly {
 		writable = append(writable, share{"/", m.v.Rootfs})
 	}
+	if m.v.Rootfs == "" && m.v.HostRW != "" {
+		writable = append(writable, share{"/", "/"})
+	}
 	for _, e := range entries {
-		if !e.system && e.What == Bind && !e.ReadOnly && e.SourceKind == host.Dir {
+		if !e.system && e.What == Bind && !e.ReadOnly {
 			writable = append(writable, share{e.at, e.Source})
 		}
 	}

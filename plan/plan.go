@@ -79,8 +79,6 @@ type Plan struct {
 type Builder struct {
 	Steps []Step
 	slots int
-	side  Side
-	from  string
 }
 
 // NewSlot hands out a slot not used before.

@@ -189,7 +189,7 @@ func TestWhatCannotBeIsSaidBeforeAnythingStarts(t *testing.T) {
 		o    Options
 		f    func(*host.Facts)
 	}{
-		{"cannot make a box: Linux 5.11.0 is too old: nobox needs 5.12, for mount_setattr(2)", Options{},
+		{"cannot make a box: this Linux, 5.11.0, is too old: nobox needs 5.12, for mount_setattr(2)", Options{},
 			func(f *host.Facts) { f.Kernel, f.Release = [2]int{5, 11}, "5.11.0" }},
 		{`cannot run "a b": argument 1 holds a NUL byte`, Options{Command: []string{"a b", "\x00"}}, nil},
 		{`cannot run "": the command's name is empty`, Options{Command: []string{""}}, nil},

@@ -31,24 +31,31 @@ func (e *Refined) Error() string {
 
 func (e *Refined) Unwrap() error { return e.err }
 
+// A Diagnosis is an error with the cause that the machine shows, and what can
+// be done about it.
+type Diagnosis struct {
+	Err   error
+	Hints []string
+}
+
 // Diagnose looks at the machine again, since only a failure makes these
 // questions worth asking, and returns the error with the cause it finds, and
 // what can be done about it. Each hint is supported by a fact.
-func Diagnose(err error, o Options, f *host.Facts) (error, []string) {
+func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	var checked *Error
 	if errors.As(err, &checked) {
-		return err, checked.Hints
+		return Diagnosis{err, checked.Hints}
 	}
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) {
 		if h := hinted.Hint(); h != "" {
-			return err, []string{h}
+			return Diagnosis{err, []string{h}}
 		}
-		return err, nil
+		return Diagnosis{err, nil}
 	}
 	var failed *plan.StepError
 	if !errors.As(err, &failed) {
-		return err, nil
+		return Diagnosis{err, nil}
 	}
 	switch a := failed.Step.Do.(type) {
 	case plan.Exec:
@@ -58,8 +65,8 @@ func Diagnose(err error, o Options, f *host.Facts) (error, []string) {
 	case plan.MapIDs:
 		return diagnoseMapIDs(failed)
 	}
-	refine := func(cause string, hints ...string) (error, []string) {
-		return &Refined{failed.Step.Do.Cannot(), failed.Step.From, cause, failed}, hints
+	refine := func(cause string, hints ...string) Diagnosis {
+		return Diagnosis{&Refined{failed.Step.Do.Cannot(), failed.Step.From, cause, failed}, hints}
 	}
 	denied := errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES)
 	if denied && restrictedByAppArmor() {
@@ -99,7 +106,7 @@ func Diagnose(err error, o Options, f *host.Facts) (error, []string) {
 		}
 		return refine("a symbolic link is in the way, where none was when nobox looked")
 	}
-	return err, nil
+	return Diagnosis{err, nil}
 }
 
 func mountStep(a plan.Action) bool {
@@ -125,9 +132,9 @@ func appArmorHints(f *host.Facts) []string {
 
 // diagnoseClone finds why no namespaces can be made; user_namespaces(7),
 // namespaces(7), clone(2).
-func diagnoseClone(failed *plan.StepError) (error, []string) {
-	refine := func(what, cause string, hints ...string) (error, []string) {
-		return &Refined{what, failed.Step.From, cause, failed}, hints
+func diagnoseClone(failed *plan.StepError) Diagnosis {
+	refine := func(what, cause string, hints ...string) Diagnosis {
+		return Diagnosis{&Refined{what, failed.Step.From, cause, failed}, hints}
 	}
 	const user = "create a user namespace"
 	if host.Sysctl("kernel/unprivileged_userns_clone") == "0" {
@@ -172,21 +179,21 @@ func diagnoseClone(failed *plan.StepError) (error, []string) {
 	case errors.Is(failed.Err, unix.EINVAL):
 		return refine("create the namespaces", "this kernel was built without one of them", "CONFIG_USER_NS, CONFIG_PID_NS, CONFIG_NET_NS, CONFIG_UTS_NS, CONFIG_IPC_NS and CONFIG_CGROUPS are needed")
 	}
-	return failed, nil
+	return Diagnosis{failed, nil}
 }
 
-func diagnoseMapIDs(failed *plan.StepError) (error, []string) {
+func diagnoseMapIDs(failed *plan.StepError) Diagnosis {
 	var h *userns.HelperError
 	if errors.As(failed.Err, &h) {
-		return failed, []string{"subuid(5) and subgid(5) hold the ranges; -r maps one id and needs no helper"}
+		return Diagnosis{failed, []string{"subuid(5) and subgid(5) hold the ranges; -r maps one id and needs no helper"}}
 	}
-	return failed, nil
+	return Diagnosis{failed, nil}
 }
 
 // diagnoseExec says why a command could not be run, as a shell would.
-func diagnoseExec(failed *plan.StepError, a plan.Exec, o Options, f *host.Facts) (error, []string) {
-	refine := func(cause string, hints ...string) (error, []string) {
-		return &Refined{a.Cannot(), failed.Step.From, cause, failed}, hints
+func diagnoseExec(failed *plan.StepError, a plan.Exec, o Options, f *host.Facts) Diagnosis {
+	refine := func(cause string, hints ...string) Diagnosis {
+		return Diagnosis{&Refined{a.Cannot(), failed.Step.From, cause, failed}, hints}
 	}
 	v := newView(&o, f)
 	switch {
@@ -252,7 +259,7 @@ func diagnoseExec(failed *plan.StepError, a plan.Exec, o Options, f *host.Facts)
 		}
 		return refine("not found in the box's PATH")
 	}
-	return failed, nil
+	return Diagnosis{failed, nil}
 }
 
 // isPlace says whether a path of the box is a directory that nobox mounts.

@@ -33,7 +33,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkWorkdir, checkTerminal,
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkHome, checkWorkdir, checkTerminal,
 	} {
 		if err := check(o, f); err != nil {
 			return err
@@ -44,7 +44,7 @@ func validate(o *Options, f *host.Facts) error {
 
 func checkKernel(o *Options, f *host.Facts) error {
 	if f.Kernel[0] < kernelFloor[0] || f.Kernel[0] == kernelFloor[0] && f.Kernel[1] < kernelFloor[1] {
-		return &Error{What: "make a box", Cause: fmt.Errorf("Linux %s is too old: nobox needs %d.%d, for mount_setattr(2)", f.Release, kernelFloor[0], kernelFloor[1])}
+		return &Error{What: "make a box", Cause: fmt.Errorf("this Linux, %s, is too old: nobox needs %d.%d, for mount_setattr(2)", f.Release, kernelFloor[0], kernelFloor[1])}
 	}
 	return nil
 }
@@ -112,7 +112,19 @@ func checkRootfs(o *Options, f *host.Facts) error {
 	return nil
 }
 
+// checkHome: a root of its own has no home of the caller's to share.
+func checkHome(o *Options, f *host.Facts) error {
+	if o.Rootfs != "" && (o.Home == ShareRO || o.Home == ShareRW) {
+		return &Error{What: "share the home", Flag: "--home=" + shareName(o.Home), Cause: errors.New("with --rootfs the box has another root, and no home of the host's"),
+			Hints: []string{"-v ~:/mnt shares it at a place of that root"}}
+	}
+	return nil
+}
+
 func checkWorkdir(o *Options, f *host.Facts) error {
+	if strings.IndexByte(o.Workdir, 0) >= 0 {
+		return &Error{What: "start in " + plan.Quote(o.Workdir), Flag: "-w", Cause: errors.New("it holds a NUL byte")}
+	}
 	if o.Workdir != "" && !strings.HasPrefix(o.Workdir, "/") {
 		return &Error{What: "start in " + plan.Quote(o.Workdir), Flag: "-w", Cause: errors.New("it is not an absolute path")}
 	}

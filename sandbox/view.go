@@ -181,6 +181,9 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 	}
 	from := flagIf(mode != ShareDefault, "--cwd="+shareName(mode))
 	if f.CwdErr != nil {
+		if v.err != nil {
+			return
+		}
 		cause := f.CwdErr
 		if errors.Is(cause, unix.ENOENT) {
 			cause = errors.New("it was deleted")
@@ -190,6 +193,10 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 		return
 	}
 	cwd := string(f.Cwd)
+	if o.Rootfs != "" && cwd == "/" {
+		v.err = &Error{What: "share the working directory", Flag: from, Cause: errors.New("it is the host's root directory, and the box has another"), Hints: []string{"cd to another directory"}}
+		return
+	}
 	if mode == ShareDefault {
 		if why := notShared(cwd, f); why != "" {
 			v.start = v.home(f)
@@ -223,7 +230,7 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 	v.start = cwd
 	e := mounts.Entry{At: f2box(f.Cwd), What: mounts.Bind, Source: f.Cwd, SourceKind: host.Dir, ReadOnly: mode == ShareRO, From: from, Why: "the working directory"}
 	for _, x := range v.Entries {
-		if x.What == mounts.Bind && x.At == e.At && x.From != "" {
+		if mode == ShareDefault && x.What == mounts.Bind && x.At == e.At && x.From != "" {
 			return // a flag shares it in its own way
 		}
 	}

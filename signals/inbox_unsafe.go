@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 handler and restorer are used by handler_*.s.
+
 package signals
 
 import (

@@ -485,12 +485,11 @@ func kills(args []string) int {
 
 // A victim is a nobox that kills ends.
 type victim struct {
-	pid    int
-	out    *os.File // what the box writes: a pipe, or the master of a pty
-	tty    int      // -1, or the pty
-	modes  unix.Termios
-	said   []byte
-	waited bool
+	pid   int
+	out   *os.File // what the box writes: a pipe, or the master of a pty
+	tty   int      // -1, or the pty
+	modes unix.Termios
+	said  []byte
 }
 
 func newVictim(line []string, pty, ready bool) (*victim, error) {

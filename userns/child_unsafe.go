@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 play and watch are entered from clone_*.s.
+
 package userns
 
 import (

@@ -16,12 +16,6 @@ const slotControl = 1
 // slotBase is added to a plan's slot numbers.
 const slotBase = slotControl
 
-// openHow is struct open_how of linux/openat2.h.
-type openHow struct{ flags, mode, resolve uint64 }
-
-// mountAttr is struct mount_attr of linux/mount.h.
-type mountAttr struct{ set, clr, propagation, userns uint64 }
-
 // linux/mount.h
 const (
 	fsopenCloexec     = 1
@@ -41,8 +35,8 @@ const (
 	linuxCapabilityV3 = 0x20080522
 	sigBlock          = 0
 	sigSetmask        = 2
-	sizeofOpenHow     = 24
-	sizeofMountAttr   = 32
+	sizeofOpenHow     = 24 // flags, mode, resolve; linux/openat2.h
+	sizeofMountAttr   = 32 // set, clr, propagation, userns_fd
 	sizeofSigset      = 8
 	sizeofIfreq       = 40
 	iffUp             = 1

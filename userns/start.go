@@ -33,14 +33,13 @@ type Box struct {
 	pidfd   int
 	control int // the host's end
 
-	watcher  int
-	lifeEnd  int // closing it without ending the watcher first kills the box
-	early    *plan.StepError
-	modes    *modes // the terminal's, for the watcher; nil without one
-	Master   int    // of the box's pty, -1 without one
-	reaped   bool
-	status   unix.WaitStatus
-	finished bool
+	watcher int
+	lifeEnd int // closing it without ending the watcher first kills the box
+	early   *plan.StepError
+	modes   *modes // the terminal's, for the watcher; nil without one
+	Master  int    // of the box's pty, -1 without one
+	reaped  bool
+	status  unix.WaitStatus
 }
 
 // TerminalModes tells the watcher whether nobox has made the terminal raw, and

@@ -26,8 +26,6 @@ type row struct {
 	name        string
 	nobox, peer string
 	floor, goal float64
-	// around wraps both commands: "unshare … sh -c" for a host with more mounts.
-	around func(cmd string) string
 }
 
 func main() {
@@ -54,7 +52,7 @@ func main() {
 	fmt.Printf("# Benchmarks\n\n`make bench` on %d CPUs, %s, Linux %s, %s. Each figure is the median of %d runs of nobox over the median of\nas many runs of the peer, taken by hyperfine in turns of %d. The peers: %s.\nRatios of one machine; the times behind them are not a claim.\n\n",
 		runtime.NumCPU(), runtime.GOARCH, release(), time.Now().Format("2006-01-02"), *runs, batch, peers())
 	fmt.Printf("| measure | nobox | peer | ratio | floor | goal |\n|---|---|---|---|---|---|\n")
-	for i, r := range rows {
+	for _, r := range rows {
 		if !strings.Contains(r.name, *only) {
 			continue
 		}
@@ -64,13 +62,19 @@ func main() {
 		} else {
 			a, b, err = turns(*runs, r.nobox, r.peer)
 		}
+		atMost := ""
+		if err != nil && strings.HasPrefix(r.peer, "podman") {
+			// Where podman cannot run a container at all, what it takes until it
+			// says so is less than a start: the ratio can only be better.
+			a, b, err = turns(*runs, r.nobox, r.peer, "-i")
+			atMost = " at most (podman fails here, and fails faster than it starts)"
+		}
 		if err != nil {
 			fmt.Printf("| %s | | | not measured: %v | %.2f | %.2f |\n", r.name, err, r.floor, r.goal)
 			err = nil
 			continue
 		}
-		_ = i
-		fmt.Printf("| %s | %.2f ms | %.2f ms | **%.2f** | %.2f | %.2f |\n", r.name, median(a)*1e3, median(b)*1e3, median(a)/median(b), r.floor, r.goal)
+		fmt.Printf("| %s | %.2f ms | %.2f ms | **%.2f**%s | %.2f | %.2f |\n", r.name, median(a)*1e3, median(b)*1e3, median(a)/median(b), atMost, r.floor, r.goal)
 	}
 	if strings.Contains("200 boxes at once", *only) {
 		a, b := atOnce(200, *nobox+" -r --net=none --as-pid-1 -- /bin/true", bwrap)
@@ -131,14 +135,14 @@ func busybox(root string) {
 }
 
 // turns runs both commands by hyperfine, batch by batch.
-func turns(runs int, a, b string) (ta, tb []float64, err error) {
+func turns(runs int, a, b string, flags ...string) (ta, tb []float64, err error) {
 	for n := 0; n < runs; n += batch {
 		// The one that goes first changes: the other finds warmer caches.
 		cmds := []string{a, b}
 		if n/batch%2 == 1 {
 			cmds = []string{b, a}
 		}
-		times, err := hyperfine(cmds)
+		times, err := hyperfine(cmds, flags...)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -151,12 +155,13 @@ func turns(runs int, a, b string) (ta, tb []float64, err error) {
 	return ta, tb, nil
 }
 
-func hyperfine(cmds []string) ([][]float64, error) {
+func hyperfine(cmds []string, flags ...string) ([][]float64, error) {
 	f, err := os.CreateTemp(".", "hyperfine")
 	check(err)
 	f.Close()
 	defer os.Remove(f.Name())
-	args := append([]string{"-N", "--warmup", "2", "--runs", strconv.Itoa(batch), "--export-json", f.Name()}, cmds...)
+	args := append([]string{"-N", "--warmup", "2", "--runs", strconv.Itoa(batch), "--export-json", f.Name()}, flags...)
+	args = append(args, cmds...)
 	if out, err := exec.Command("hyperfine", args...).CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		for _, l := range lines {

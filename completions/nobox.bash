@@ -1,0 +1,137 @@
+# Completion of nobox for bash. Made by "nobox completion bash".
+
+_nobox() {
+    local i word full flag value lead kind glue=
+    local -a words=() found=()
+    COMPREPLY=()
+
+    for (( i = 1; i <= COMP_CWORD; i++ )); do
+        word=${COMP_WORDS[i]}
+        if [[ -z $glue && $word == -- ]] && (( i < COMP_CWORD )); then
+            _nobox_command $(( i + 1 ))
+            return
+        fi
+        if [[ $word == [=:]* ]] && (( ${#words[@]} )); then
+            words[${#words[@]}-1]+=$word
+            glue=1
+        elif [[ $glue ]]; then
+            words[${#words[@]}-1]+=$word
+            glue=
+        else
+            words+=("$word")
+        fi
+    done
+    full=${words[${#words[@]}-1]}
+    word=${COMP_WORDS[COMP_CWORD]}
+    [[ $word == [=:]* ]] && word=
+    lead=${full%"$word"}
+
+    flag= value=$full kind=
+    if [[ $full == --*=* ]]; then
+        flag=${full%%=*}= value=${full#*=}
+    elif (( ${#words[@]} > 1 )); then
+        flag=${words[${#words[@]}-2]}
+    fi
+    case $flag in
+        --rootfs|--rootfs=) kind='dir' ;;
+        --hostname|--hostname=) kind='none' ;;
+        --cwd|--cwd=) kind='rw ro hidden' ;;
+        --home|--home=) kind='hidden ro rw' ;;
+        -v|--volume|--volume=) kind='bind' ;;
+        --tmpfs|--tmpfs=) kind='none' ;;
+        --userns|--userns=) kind='auto keep-id' ;;
+        --uidmap|--uidmap=) kind='none' ;;
+        --gidmap|--gidmap=) kind='none' ;;
+        -u|--user|--user=) kind='user' ;;
+        -w|--workdir|--workdir=) kind='dir' ;;
+        -e|--env|--env=) kind='variable' ;;
+        --env-file|--env-file=) kind='file' ;;
+        --tty=) kind='true false' ;;
+        --timeout|--timeout=) kind='none' ;;
+        --stop-timeout|--stop-timeout=) kind='none' ;;
+        --ulimit|--ulimit=) kind='as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' ;;
+        --net|--net=) kind='none host' ;;
+        --explain=) kind='words syscalls json' ;;
+        --json-status-fd|--json-status-fd=) kind='none' ;;
+    esac
+
+    case $kind in
+        dir)  compopt -o dirnames 2>/dev/null; return ;;
+        file) compopt -o default 2>/dev/null; return ;;
+        bind)
+            case $value in
+                *:*:*) found=("${value%:*}:ro" "${value%:*}:rw") ;;
+                *) compopt -o default -o nospace 2>/dev/null; return ;;
+            esac ;;
+        variable) found=($(compgen -e)) ;;
+        user) found=($(compgen -u)) ;;
+        none) return ;;
+        "") _nobox_words "${words[@]}" ;;
+        *) found=($kind) ;;
+    esac
+    if [[ $kind ]]; then
+        found=("${found[@]/#/"${full%"$value"}"}")
+    fi
+
+    for word in "${found[@]}"; do
+        [[ $word == "$full"* ]] && COMPREPLY+=("${word#"$lead"}")
+    done
+    if (( ${#COMPREPLY[@]} == 1 )) && [[ ${COMPREPLY[0]} == *= ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+
+# _nobox_command completes the command behind "--", word $1 of the line.
+_nobox_command() {
+    if declare -F _comp_command_offset >/dev/null; then
+        _comp_command_offset "$1"
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    else
+        (( COMP_CWORD == $1 )) && COMPREPLY=($(compgen -c -- "${COMP_WORDS[COMP_CWORD]}"))
+        compopt -o default 2>/dev/null
+    fi
+}
+
+complete -F _nobox nobox
+
+# _nobox_words finds flags, verbs and what goes with a verb.
+_nobox_words() {
+    case $1 in
+        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --best-effort --cwd --home --volume --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help); return ;;
+        completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
+        version) (( $# > 1 )) && return ;;
+    esac
+    found=(--)
+    (( $# == 1 )) && found+=(help version completion)
+    [[ ${!#} == -* ]] && found+=(
+        --rootfs
+        --read-only
+        --hostname
+        --best-effort
+        --cwd=
+        --home=
+        -v --volume
+        --tmpfs
+        --userns=
+        -r --map-root-user
+        -c --map-current-user
+        --uidmap
+        --gidmap
+        -u --user
+        -w --workdir
+        -e --env
+        --env-file
+        --env-host
+        -t --tty
+        --as-pid-1
+        --timeout
+        --stop-timeout
+        --ulimit
+        --net=
+        --explain
+        --json-status-fd
+        --verbose
+        -h --help
+    )
+}

@@ -1,0 +1,70 @@
+# Completion of nobox for fish. Made by "nobox completion fish".
+
+# Whether the cursor is behind "--", where another command stands.
+function __nobox_behind
+    contains -- -- (commandline -opc)
+end
+
+function __nobox_command
+    set -l words (commandline -opc)
+    set -e words[1..(contains -i -- -- $words)]
+    complete -C (string join ' ' -- (string escape -- $words) (commandline -ct))
+end
+
+# Whether the line is "nobox VERB" and one more word.
+function __nobox_verb
+    set -l words (commandline -opc)
+    test (count $words) -eq 2; and test "$words[2]" = $argv[1]
+end
+
+function __nobox_first
+    test (count (commandline -opc)) -eq 1
+end
+
+# Whether a flag may stand here.
+function __nobox_flag
+    not __nobox_behind; and not contains -- (commandline -opc)[2] help version completion
+end
+
+function __nobox_bind
+    set -l part (string replace -r '^(--volume=|-v)' '' -- (commandline -ct) | string split :)
+    test (count $part) -eq 3; and printf '%s\n' "$part[1]:$part[2]:"{ro,rw}
+end
+
+complete -c nobox -f
+complete -c nobox -n __nobox_behind -a '(__nobox_command)'
+complete -c nobox -n __nobox_flag -a -- -d 'the command stands behind it'
+complete -c nobox -n __nobox_first -a help -d 'this page, or all about one flag'
+complete -c nobox -n __nobox_first -a version -d 'the version'
+complete -c nobox -n __nobox_first -a completion -d 'completions for a shell'
+complete -c nobox -n '__nobox_verb help' -a 'help version completion --rootfs --read-only --hostname --best-effort --cwd --home --volume --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help'
+complete -c nobox -n '__nobox_verb completion' -a 'bash zsh fish'
+
+complete -c nobox -n __nobox_flag -l rootfs -x -a '(__fish_complete_directories)' -d 'take DIR for the root, not the host\'s tree'
+complete -c nobox -n __nobox_flag -l read-only -d 'make the root read-only'
+complete -c nobox -n __nobox_flag -l hostname -x -d 'host name inside (default nobox)'
+complete -c nobox -n __nobox_flag -l best-effort -d 'go on where this machine gives less, and say so'
+complete -c nobox -n __nobox_flag -l cwd -x -a 'rw ro hidden' -d 'the working directory (default rw)'
+complete -c nobox -n __nobox_flag -l home -x -a 'hidden ro rw' -d 'the home directories (default hidden)'
+complete -c nobox -n __nobox_flag -s v -l volume -r -F -a '(__nobox_bind)' -d 'share SRC of the host at DST'
+complete -c nobox -n __nobox_flag -l tmpfs -x -d 'mount an empty tmpfs: size=, mode=, ro, noexec'
+complete -c nobox -n __nobox_flag -l userns -x -a 'auto keep-id' -d 'how ids are mapped (default auto)'
+complete -c nobox -n __nobox_flag -s r -l map-root-user -d 'root inside is you, and there is no other id'
+complete -c nobox -n __nobox_flag -s c -l map-current-user -d 'you keep uid and gid, without any capability'
+complete -c nobox -n __nobox_flag -l uidmap -x -d 'map N uids from C to H: 0 is you, 1 your range'
+complete -c nobox -n __nobox_flag -l gidmap -x -d 'the same for gids'
+complete -c nobox -n __nobox_flag -s u -l user -x -a '(__fish_complete_users)' -d 'who runs the command: an id, or a name inside'
+complete -c nobox -n __nobox_flag -s w -l workdir -x -a '(__fish_complete_directories)' -d 'start the command in DIR of the box'
+complete -c nobox -n __nobox_flag -s e -l env -x -a '(set -xn)=' -d 'set a variable, or pass yours on'
+complete -c nobox -n __nobox_flag -l env-file -r -F -d 'set the variables of FILE, a line K=V each'
+complete -c nobox -n __nobox_flag -l env-host -d 'pass all of your environment on'
+complete -c nobox -n __nobox_flag -s t -l tty -a 'true false' -d 'a terminal of its own (default if stdin is one)'
+complete -c nobox -n __nobox_flag -l as-pid-1 -d 'the command is pid 1, with no reaper above it'
+complete -c nobox -n __nobox_flag -l timeout -x -d 'end the box after DUR: 90, 90s, 1h30m'
+complete -c nobox -n __nobox_flag -l stop-timeout -x -d 'how long from TERM to KILL (default 10s)'
+complete -c nobox -n __nobox_flag -l ulimit -x -a 'as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' -d 'a resource limit, such as nofile=1024'
+complete -c nobox -n __nobox_flag -l net -x -a 'none host' -d 'lo alone (default), or the host\'s own network'
+complete -c nobox -n __nobox_flag -l explain -a 'words syscalls json' -d 'print the plan: in words, syscalls, json'
+complete -c nobox -n __nobox_flag -l json-status-fd -x -d 'write child-pid and exit-code to FD, like bwrap'
+complete -c nobox -n __nobox_flag -l verbose -d 'say how long the parts of a start took'
+complete -c nobox -n __nobox_flag -s h -l help -d 'this page; nobox help FLAG tells more about one'
