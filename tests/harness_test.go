@@ -330,8 +330,15 @@ func noNetwork() string {
 			return ""
 		}
 	}
-	if exec.Command("getent", "ahosts", "deb.debian.org").Run() != nil {
-		return "deb.debian.org has no address"
+	// Where apt would look for packages, as it is set up here.
+	out, _ := exec.Command("apt-get", "--print-uris", "update").Output()
+	_, rest, _ := strings.Cut(string(out), "://")
+	host, _, _ := strings.Cut(rest, "/")
+	if host == "" {
+		return "apt-get knows no source of packages"
+	}
+	if exec.Command("getent", "ahosts", host).Run() != nil {
+		return "the source of packages has no address"
 	}
 	return ""
 }
