@@ -277,11 +277,21 @@ func watch(m *watchMem) {
 		next = k + 1
 	}
 	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, next, 0xffffffff, 0)
+	// With no terminal to restore there is nothing to watch once the box has
+	// ended: nobox need not end the watcher, and wait for that.
+	fds := uintptr(2)
+	if m.modes != nil {
+		fds = 1
+	}
 	for {
 		m.pfd[0] = pollFD{fd: int32(m.life)}
-		syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&m.pfd)), 1, 0, 0, 0, 0)
+		m.pfd[1] = pollFD{fd: int32(m.pidfd), events: unix.POLLIN}
+		syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&m.pfd)), fds, 0, 0, 0, 0)
 		if m.pfd[0].revents&(unix.POLLHUP|unix.POLLERR) != 0 {
 			break
+		}
+		if fds == 2 && m.pfd[1].revents != 0 {
+			exit(0)
 		}
 	}
 	syscall.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, m.pidfd, uintptr(unix.SIGKILL), 0, 0, 0, 0)

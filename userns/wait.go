@@ -104,7 +104,9 @@ func (b *Box) Dismiss() {
 	if b.watcher < 0 {
 		return
 	}
-	unix.Kill(b.watcher, unix.SIGKILL)
+	if pid, _ := unix.Wait4(b.watcher, nil, unix.WNOHANG, nil); pid == 0 {
+		unix.Kill(b.watcher, unix.SIGKILL)
+	}
 	for {
 		if _, err := unix.Wait4(b.watcher, nil, 0, nil); err != unix.EINTR {
 			break
