@@ -38,6 +38,7 @@ type childMem struct {
 	argv     *byte   // the process's argument area, nil to leave it
 	argvLen  uintptr
 	terminal uintptr // 1: descriptor 0 is the box's terminal
+	unused   unused  // what the reaper gives back
 
 	all     uint64 // every signal
 	act     [4]uint64
@@ -97,6 +98,23 @@ func quiet(all *uint64, act *[4]uint64) {
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, sigSetmask, uintptr(unsafe.Pointer(all)), 0, sizeofSigset, 0, 0)
 	for sig := uintptr(1); sig <= 64; sig++ {
 		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(act)), 0, sizeofSigset, 0, 0)
+	}
+}
+
+// unused are two ranges of memory, from and to: between the program's image and
+// the region, and between that and the argument area. All of the runtime's own
+// is there, which a process that only plays has no use for: giving it back
+// while nobody waits makes the process small, and its end quick.
+type unused [2][2]uintptr
+
+//go:nosplit
+//go:norace
+func (u *unused) unmap() {
+	for i := uintptr(0); i < 2; i++ {
+		r := (*[2]uintptr)(unsafe.Add(unsafe.Pointer(u), i*unsafe.Sizeof(u[0])))
+		if r[1] > r[0] {
+			syscall.RawSyscall(unix.SYS_MUNMAP, r[0], r[1]-r[0], 0)
+		}
 	}
 }
 
@@ -185,6 +203,7 @@ func reap(m *childMem, cmd uintptr) {
 			*(*byte)(unsafe.Add(unsafe.Pointer(m.argv), i)) = *(*byte)(unsafe.Add(unsafe.Pointer(&name), i))
 		}
 	}
+	m.unused.unmap()
 	sigfd, _, e := syscall.RawSyscall6(unix.SYS_SIGNALFD4, ^uintptr(0), uintptr(unsafe.Pointer(&m.all)), sizeofSigset, unix.SFD_CLOEXEC, 0, 0)
 	if e != 0 {
 		m.say(msgFailed, 0, uint32(e), 0)
@@ -249,6 +268,7 @@ type watchMem struct {
 	modes   *modes
 	keep    [3]uintptr // the three descriptors above, ascending
 	nkeep   uintptr
+	unused  unused
 }
 
 // modes is shared between nobox and the watcher.
@@ -277,6 +297,7 @@ func watch(m *watchMem) {
 		next = k + 1
 	}
 	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, next, 0xffffffff, 0)
+	m.unused.unmap()
 	// With no terminal to restore there is nothing to watch once the box has
 	// ended: nobox need not end the watcher, and wait for that.
 	fds := uintptr(2)

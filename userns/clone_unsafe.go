@@ -56,6 +56,55 @@ func (r *region) take(n uintptr) unsafe.Pointer {
 	return p
 }
 
+// unused is the memory apart from the program's image, the region and what
+// lies above the argument area; nothing if they do not lie in that order.
+func (r *region) unused(image uintptr, argv *byte) (u unused) {
+	const page = 4095 // the smallest: a partly used page is kept, a larger one refused by munmap(2)
+	low := uintptr(unsafe.Pointer(unsafe.SliceData(r.mem)))
+	high := low + uintptr(len(r.mem))
+	top := uintptr(unsafe.Pointer(argv)) &^ page
+	image, high = (image+page)&^page, (high+page)&^page
+	if argv != nil && image != 0 && image < low && high < top {
+		u = unused{{image, low}, {high, top}}
+	}
+	return u
+}
+
+// imageEnd is where the program's image ends in memory, by its own program
+// headers; getauxval(3), elf(5). Zero if that cannot be told.
+func imageEnd() (end uintptr) {
+	auxv, err := unix.Auxv()
+	if err != nil {
+		return 0
+	}
+	var phdr, size, n uintptr
+	for _, a := range auxv {
+		switch a[0] {
+		case 3: // AT_PHDR
+			phdr = a[1]
+		case 4: // AT_PHENT
+			size = a[1]
+		case 5: // AT_PHNUM
+			n = a[1]
+		}
+	}
+	if phdr == 0 || size != 56 { // sizeof(Elf64_Phdr)
+		return 0
+	}
+	base := uintptr(0)
+	for i := uintptr(0); i < n; i++ {
+		h := *(**[7]uint64)(unsafe.Pointer(&phdr))
+		phdr += size
+		switch vaddr, memsz := uintptr(h[2]), uintptr(h[5]); uint32(h[0]) {
+		case 6: // PT_PHDR
+			base = phdr - size - i*size - vaddr
+		case 1: // PT_LOAD
+			end = max(end, base+vaddr+memsz)
+		}
+	}
+	return end
+}
+
 func (r *region) free() { unix.Munmap(r.mem) }
 
 // sharedModes makes memory that nobox and the watcher share.
@@ -123,6 +172,7 @@ func place(r *region, p *program, control uintptr, mem childMem) (*region, *chil
 	m := (*childMem)(r.take(unsafe.Sizeof(mem)))
 	*m = mem
 	m.all = ^uint64(0)
+	m.unused = r.unused(imageEnd(), mem.argv)
 	m.slots = (*uintptr)(r.take(slots))
 	*(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*slotControl)) = control
 	m.ops, m.nops = unsafe.SliceData(p.ops), uintptr(len(p.ops))
@@ -166,13 +216,16 @@ func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32) (pid uintp
 }
 
 // cloneWatcher clones the watcher. Preconditions: as cloneInside.
-func cloneWatcher(wm watchMem) (pid uintptr, errno syscall.Errno, err error) {
+func cloneWatcher(wm watchMem, argv *byte) (pid uintptr, errno syscall.Errno, err error) {
 	r, err := newRegion(unsafe.Sizeof(wm))
 	if err != nil {
 		return 0, 0, err
 	}
 	m := (*watchMem)(r.take(unsafe.Sizeof(wm)))
 	*m = wm
+	if wm.modes == nil { // the shared page lies elsewhere
+		m.unused = r.unused(imageEnd(), argv)
+	}
 	m.all = ^uint64(0)
 	pid, errno = cloneProcess(uintptr(unix.SIGCHLD), r.stack(), nil, watchPC(), uintptr(unsafe.Pointer(m)))
 	r.free()

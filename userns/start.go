@@ -380,7 +380,7 @@ func (b *Box) watch(tty int) error {
 	}
 	m.nkeep = uintptr(copy(m.keep[:], keep))
 	syscall.ForkLock.Lock()
-	pid, errno, err := cloneWatcher(m)
+	pid, errno, err := cloneWatcher(m, b.mem.argv)
 	syscall.ForkLock.Unlock()
 	if err == nil && errno != 0 {
 		err = errno
