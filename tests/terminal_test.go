@@ -699,7 +699,8 @@ func TestInTmux(t *testing.T) {
 	keys("until [ \"$(stty size)\" = '20 70' ]; do :; done; echo re''sized", "Enter")
 	expect("resized")
 	expect("in> ")
-	keys("echo sl''eeping; sleep 600", "Enter")
+	// One job: between two, Ctrl-C could find the shell itself in the foreground.
+	keys("sh -c \"echo sl''eeping; exec sleep 600\"", "Enter")
 	expect("sleeping")
 	keys("C-c")
 	expect("in> ")
