@@ -76,7 +76,7 @@ var laterFlags = []string{
 	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
 	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
 	"device-write-iops", "cgroup", "report",
-	"cap-add", "cap-drop", "allow-userns", "security-opt",
+	"cap-add", "cap-drop", "allow-userns", "security-opt", "best-effort",
 }
 
 // flags is the table. It is data in the binary, laid out by the linker: a set
@@ -116,13 +116,6 @@ DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, 
 			o.Options.Hostname = v
 			return nil
 		},
-	},
-	{
-		name: "best-effort", group: groupBox,
-		what: "settle for less",
-		help: "go on where this machine gives less, and say so",
-		long: `A box weaker than asked for is an error. With this flag nobox starts it all the same, and says on stderr what was dropped.`,
-		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.BestEffort) },
 	},
 
 	{

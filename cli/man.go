@@ -102,7 +102,7 @@ Pid 1 of the box is nobox's reaper and the command is its child. With a terminal
 
 Always on: no_new_privs, a short list of capabilities that have power over the box alone, and none with -c, every descriptor above 2 closed, an environment by allow-list.
 
-A box weaker than asked for is an error and not a warning; see --best-effort. Nothing is started before everything that can be checked has been.`
+A box weaker than asked for is an error and not a warning. Nothing is started before everything that can be checked has been.`
 
 const manFlags = `Names follow docker-run(1) and podman-run(1), then unshare(1) and bwrap(1). The value of a flag with a long name is the next word, or stands behind "="; where the name is written with "[=", it stands behind "=" only. Switches take =false. Of a flag given twice the last one counts, if nothing else is said.`
 

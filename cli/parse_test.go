@@ -49,7 +49,6 @@ func TestFlagsSetOptions(t *testing.T) {
 		{"--read-only", opts{ReadOnly: true}},
 		{"--read-only=true --read-only=0", opts{}},
 		{"--hostname box-1.lan", opts{Hostname: "box-1.lan"}},
-		{"--best-effort", opts{BestEffort: true}},
 
 		{"--cwd=rw", opts{Cwd: sandbox.ShareRW}},
 		{"--cwd ro", opts{Cwd: sandbox.ShareRO}},
@@ -339,7 +338,6 @@ func TestMistakes(t *testing.T) {
 		{"--hostname -a", `cannot set the host name (--hostname -a): -a is not a host name: letters, digits and "_", and within "-" and "."`},
 		{"--hostname a.", `cannot set the host name (--hostname a.): a. is not a host name: letters, digits and "_", and within "-" and "."`},
 		{"--hostname " + strings.Repeat("a", 65), "cannot set the host name (--hostname " + strings.Repeat("a", 65) + "): 65 bytes are too long a name: 64 at most"},
-		{"--best-effort=2", "cannot settle for less (--best-effort=2): 2 is not one of true, false"},
 
 		// Files
 		{"--cwd=", `cannot share the working directory (--cwd=""): "" is not one of rw, ro, hidden`},

@@ -98,7 +98,7 @@ complete -F _nobox nobox
 # _nobox_words finds flags, verbs and what goes with a verb.
 _nobox_words() {
     case $1 in
-        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --best-effort --cwd --home --volume --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help); return ;;
+        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --cwd --home --volume --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         version) (( $# > 1 )) && return ;;
     esac
@@ -108,7 +108,6 @@ _nobox_words() {
         --rootfs
         --read-only
         --hostname
-        --best-effort
         --cwd=
         --home=
         -v --volume

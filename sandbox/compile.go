@@ -56,6 +56,10 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		p.Notes = append(p.Notes, "running as root: root inside owns what root owns outside; map a range (--uidmap 0:100000:65536) or run as an ordinary user")
 	}
 
+	if o.Net == NetDefault && len(o.Command) == 0 && terminal {
+		p.Notes = append(p.Notes, "the network is --net=none: lo alone; --net=host shares the host's")
+	}
+
 	b := &plan.Builder{}
 	b.Host("", "", plan.Clone{Flags: namespaces(o.Net)})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
@@ -304,7 +308,7 @@ func environment(o *Options, f *host.Facts, who user) ([]string, error) {
 	return env, nil
 }
 
-// allowed is the allow-list of spec.md.
+// allowed is what a command gets of the caller's environment by itself.
 func allowed(name string) bool {
 	switch name {
 	case "PATH", "HOME", "SHELL", "TERM", "COLORTERM", "LANG", "TZ", "NO_COLOR":

@@ -106,7 +106,7 @@ func (d *die) options() Options {
 		Rootfs:  plan.HostPath(pick(d, "", "", "/srv/debian", "/srv/bare", "debian", "/srv/data/file", "/", "/srv/odd")),
 		Cwd:     pick(d, ShareDefault, ShareRW, ShareRO, ShareHidden), Home: pick(d, ShareDefault, ShareRO, ShareRW, ShareHidden),
 		Net: pick(d, NetDefault, NetNone, NetHost), Userns: pick(d, UsernsAuto, UsernsRoot, UsernsKeepID),
-		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3), BestEffort: d.one(4),
+		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3),
 		Terminal: pick(d, Unset, No, Yes), Hostname: pick(d, "", "box", d.word("a.b", "a_b")),
 		Timeout: time.Duration(d.byte()), StopTimeout: time.Duration(d.byte()),
 	}

@@ -38,8 +38,6 @@ type Options struct {
 	Ulimits     []Ulimit
 	Timeout     time.Duration // 0 is none
 	StopTimeout time.Duration // from TERM to KILL; 0 is at once
-
-	BestEffort bool // --best-effort
 }
 
 // Share is how much of a directory of the host a box gets.

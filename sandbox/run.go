@@ -164,7 +164,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	return r, err
 }
 
-// passed are the signals that go on to the command; spec.md. What the caller
+// passed are the signals that go on to the command. What the caller
 // ignored stays ignored: nohup(1). TSTP only without a terminal of the box's
 // own: with one Ctrl-Z is typed into the box.
 func passed(f *host.Facts, tty bool) (pass, ignore []unix.Signal) {

@@ -25,7 +25,7 @@ import (
 // patience is for what must happen, but may take its time on a busy machine.
 const patience = 30 * time.Second
 
-// gone is how soon nothing of a box may be left; spec.md, security.md 6.
+// gone is how soon nothing of a box may be left.
 const gone = 2 * time.Second
 
 // A place is where nobox is started: its directories are empty at first.
