@@ -25,6 +25,9 @@ run: setup-run build ## build and open a box; ARGS='-- id' for something else th
 test: setup-test ## install what the tests need and run them all
 	@sh tests/run
 
+test-vm: setup-vm ## the tests that need systemd and cgroup v2, in a virtual machine; ARGS=-v shows all
+	cd tests/vm && $(GO) test -count=1 -timeout=30m $(ARGS) . -boot
+
 unit: ## the tests that need no kernel feature
 	$(GO) test $$($(GO) list ./... | grep -v /tests)
 
@@ -65,7 +68,10 @@ clean: ## remove what was built
 setup-run:
 	@sh tests/setup run
 
+setup-vm:
+	@sh tests/setup vm
+
 setup-test:
 	@sh tests/setup test
 
-.PHONY: help build run test unit bench golden fuzz lint docs check install clean setup-run setup-test
+.PHONY: help build run test test-vm unit bench golden fuzz lint docs check install clean setup-run setup-vm setup-test

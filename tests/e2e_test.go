@@ -35,6 +35,8 @@ func TestRoot(t *testing.T) {
 // Each transcript opens with the sentence that must hold.
 func TestATranscriptOpensWithASentence(t *testing.T) {
 	files, err := filepath.Glob("testdata/*/*.txtar")
+	vm, _ := filepath.Glob("testdata/vm/*/*.txtar")
+	files = append(files, vm...)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no transcripts: %v", err)
 	}

@@ -130,6 +130,7 @@ var vocabulary = map[string]func() string{
 	"fish":        func() string { return noTool("fish") },
 	"jq":          func() string { return noTool("jq") },
 	"python3":     func() string { return noTool("python3") },
+	"qemu":        func() string { return noTool("qemu-system-x86_64") }, // of tests/vm
 }
 
 func words() []string {

@@ -42,6 +42,7 @@ var layers = map[string]struct {
 	"signals":         {"signals from a descriptor", "", "golang.org/x/sys"},
 	"internal/nstest": {"what tests share; nothing else may import it", "plan host terminal", "golang.org/x/sys"},
 	"tests":           {"end to end", "*", "*"},
+	"tests/vm":        {"runs what needs systemd in a virtual machine", "*", "*"},
 	"tests/bench":     {"measures against the peers", "*", "*"},
 }
 
