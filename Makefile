@@ -9,15 +9,22 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # -E: nobox's own entry point, which keeps what the caller handed over before
 # the Go runtime changes it; see package caller.
 LDFLAGS = -s -w -E nobox/caller.Entry -X nobox/cli.version=$(VERSION)
-BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -tags osusergo,netgo -ldflags '$(LDFLAGS)'
+BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -tags osusergo,netgo,companion -ldflags '$(LDFLAGS)'
+
+# The network's process, which nobox carries; see package companion. Its file is
+# replaced at one stroke: two builds at a time must not see half of it.
+COMPANION = companion/nobox-net
 
 .DEFAULT_GOAL := build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-build: ## build ./nobox
+build: companion ## build ./nobox
 	$(BUILD) -o $(BIN) .
+
+companion:
+	CGO_ENABLED=0 $(GO) build -trimpath -tags osusergo,netgo -ldflags '-s -w' -o $(COMPANION).$$$$ ./nobox-net && mv -f $(COMPANION).$$$$ $(COMPANION)
 
 run: setup-run build ## build and open a box; ARGS='-- id' for something else than a shell
 	@sh tests/as-user "$(CURDIR)/$(BIN)" $(ARGS)
@@ -63,7 +70,7 @@ install: build ## install into PREFIX (/usr/local)
 	install -Dm644 completions/nobox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nobox.fish
 
 clean: ## remove what was built
-	rm -f $(BIN)
+	rm -f $(BIN) $(COMPANION)
 
 setup-run:
 	@sh tests/setup run
@@ -74,4 +81,4 @@ setup-vm:
 setup-test:
 	@sh tests/setup test
 
-.PHONY: help build run test test-vm unit bench golden fuzz lint docs check install clean setup-run setup-vm setup-test
+.PHONY: help build companion run test test-vm unit bench golden fuzz lint docs check install clean setup-run setup-vm setup-test

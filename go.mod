@@ -1,6 +1,6 @@
 module nobox
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/moby/sys/user v0.5.0
@@ -15,6 +15,7 @@ require (
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
+	gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 )
 

@@ -60,11 +60,11 @@ var (
 	cwdWords      = []string{"rw", "ro", "hidden"}
 	homeWords     = []string{"hidden", "ro", "rw"}
 	usernsWords   = []string{"auto", "keep-id"}
-	netWords      = []string{"none", "host"}
+	netWords      = []string{"none", "host", "user"}
 	explainWords  = []string{"words", "syscalls", "json"}
 	boolWords     = []string{"true", "false"}
 	laterShares   = []string{"overlay"}
-	laterNets     = []string{"user", "pasta", "slirp4netns", "ns:"}
+	laterNets     = []string{"pasta", "slirp4netns", "ns:"}
 	laterBindOpts = []string{"O", "noexec", "exec"}
 )
 
@@ -387,18 +387,21 @@ From outside come only PATH, HOME, SHELL, TERM, COLORTERM, LANG, LC_*, TZ and NO
 	},
 
 	{
-		name: "net", aliases: []string{"network"}, arg: "none|host", values: netWords, group: groupNetwork,
+		name: "net", aliases: []string{"network"}, arg: "none|host|user", values: netWords, group: groupNetwork,
 		what: "set up the network",
-		help: "lo alone (default), or the host's own network",
-		long: `The network of the box: a namespace of its own where only lo is up (none), or the host's own (host). In this version none is the default.
+		help: "lo alone (default), the host's, or nobox's own",
+		long: `The network of the box: a namespace of its own where only lo is up (none), the host's own (host), or one in user space, of nobox's own (user). In this version none is the default.
 
 With host there is no boundary: what listens on the host's loopback and its abstract sockets is within reach.`,
 		set: func(v string, o *Invocation) error {
+			o.Options.NetFrom = o.given
 			switch v {
 			case "none":
 				o.Options.Net = sandbox.NetNone
 			case "host":
 				o.Options.Net = sandbox.NetHost
+			case "user":
+				o.Options.Net = sandbox.NetUser
 			default:
 				if isLater(v, laterNets) {
 					return notYet(v, netWords)

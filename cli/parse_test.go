@@ -109,9 +109,10 @@ func TestFlagsSetOptions(t *testing.T) {
 			{Name: "core", Resource: unix.RLIMIT_CORE, Soft: ^uint64(0), Hard: ^uint64(0), From: "--ulimit core=-1"},
 			{Name: "cpu", Resource: unix.RLIMIT_CPU, Soft: 1, Hard: ^uint64(0), From: "--ulimit cpu=1:unlimited"}}}},
 
-		{"--net=none", opts{Net: sandbox.NetNone}},
-		{"--net host", opts{Net: sandbox.NetHost}},
-		{"--net=none --network=host", opts{Net: sandbox.NetHost}},
+		{"--net=none", opts{Net: sandbox.NetNone, NetFrom: "--net=none"}},
+		{"--net host", opts{Net: sandbox.NetHost, NetFrom: "--net=host"}},
+		{"--net=none --network=host", opts{Net: sandbox.NetHost, NetFrom: "--network=host"}},
+		{"--net=user", opts{Net: sandbox.NetUser, NetFrom: "--net=user"}},
 		{"--help=false --version=false", opts{}},
 	} {
 		c.want.StopTimeout = DefaultStopTimeout
@@ -417,12 +418,11 @@ func TestMistakes(t *testing.T) {
 		{"--ulimit core=unlimited:0", "cannot set the limit (--ulimit core=unlimited:0): the soft limit unlimited is above the hard limit 0"},
 
 		// Network
-		{"--net=user", "cannot set up the network (--net=user): user is not in this version, which has none and host"},
-		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has none and host"},
-		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has none and host"},
-		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has none and host"},
-		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of none, host"},
-		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of none, host"},
+		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has none, host and user"},
+		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has none, host and user"},
+		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has none, host and user"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of none, host, user"},
+		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of none, host, user"},
 
 		// See through
 		{"--explain=", `cannot explain (--explain=""): "" is not one of words, syscalls, json`},

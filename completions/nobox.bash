@@ -50,7 +50,7 @@ _nobox() {
         --timeout|--timeout=) kind='none' ;;
         --stop-timeout|--stop-timeout=) kind='none' ;;
         --ulimit|--ulimit=) kind='as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' ;;
-        --net|--net=) kind='none host' ;;
+        --net|--net=) kind='none host user' ;;
         --explain=) kind='words syscalls json' ;;
         --json-status-fd|--json-status-fd=) kind='none' ;;
     esac

@@ -62,7 +62,7 @@ complete -c nobox -n __nobox_flag -l as-pid-1 -d 'the command is pid 1, with no 
 complete -c nobox -n __nobox_flag -l timeout -x -d 'end the box after DUR: 90, 90s, 1h30m'
 complete -c nobox -n __nobox_flag -l stop-timeout -x -d 'how long from TERM to KILL (default 10s)'
 complete -c nobox -n __nobox_flag -l ulimit -x -a 'as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' -d 'a resource limit, such as nofile=1024'
-complete -c nobox -n __nobox_flag -l net -x -a 'none host' -d 'lo alone (default), or the host\'s own network'
+complete -c nobox -n __nobox_flag -l net -x -a 'none host user' -d 'lo alone (default), the host\'s, or nobox\'s own'
 complete -c nobox -n __nobox_flag -l explain -a 'words syscalls json' -d 'print the plan: in words, syscalls, json'
 complete -c nobox -n __nobox_flag -l json-status-fd -x -d 'write child-pid and exit-code to FD, like bwrap'
 complete -c nobox -n __nobox_flag -l verbose -d 'say how long the parts of a start took'

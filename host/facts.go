@@ -75,6 +75,7 @@ type Facts struct {
 	Home     string          // $HOME as it is
 	Exe      plan.HostPath   // nobox's own binary
 	Env      []string
+	NetStack bool // this nobox carries the program of the network's process
 	RealRoot bool // uid 0 of the host itself, not of a user namespace
 	Umask    uint32
 

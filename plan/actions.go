@@ -153,6 +153,24 @@ type TakePTY struct{}
 func (TakePTY) String() string { return "receive the master side of the box's terminal" }
 func (TakePTY) Cannot() string { return "receive the box's terminal" }
 
+// StartNet starts the network's process, the program that nobox carries for it,
+// outside, with these arguments. The inside hands it its device by SendNet.
+// NoMFDExec is for kernels before 6.3, which do not know MFD_EXEC;
+// memfd_create(2).
+type StartNet struct {
+	Args      []string `json:"args"`
+	NoMFDExec bool     `json:"noMFDExec,omitempty"`
+}
+
+func (a StartNet) String() string {
+	s := "start the network's process, outside"
+	for _, v := range a.Args {
+		s += " " + quote(v)
+	}
+	return s
+}
+func (StartNet) Cannot() string { return "start the network's process" }
+
 // ---- inside: process
 
 // DieWithParent has the kernel kill this process when nobox dies
@@ -216,6 +234,58 @@ type LoopbackUp struct{}
 
 func (LoopbackUp) String() string { return "bring lo up" }
 func (LoopbackUp) Cannot() string { return "bring lo up" }
+
+// MakeTun makes a device whose packets a process reads and writes through a
+// descriptor, with virtio-net headers and segments of up to 64 KiB; tun(4), the
+// kernel's networking/tuntap.rst, linux/virtio_net.h. Index is the interface's
+// number.
+type MakeTun struct {
+	Name  string `json:"name"`
+	Index uint32 `json:"index"`
+	Into  Slot   `json:"into"`
+}
+
+func (a MakeTun) String() string {
+	return fmt.Sprintf("make the network device %s by /dev/net/tun, its packets through #%d", quote(a.Name), a.Into)
+}
+func (a MakeTun) Cannot() string { return "make a network device by /dev/net/tun" }
+
+// Device gives a network device its MTU and address, brings it up, and sends
+// all there is no other route for through it; netdevice(7).
+type Device struct {
+	Name    string `json:"name"`
+	MTU     int    `json:"mtu"`
+	Address string `json:"address"` // with the length of its prefix
+	Gateway string `json:"gateway"`
+}
+
+func (a Device) String() string {
+	return fmt.Sprintf("give %s the address %s, the gateway %s and an MTU of %d, and bring it up",
+		quote(a.Name), quote(a.Address), quote(a.Gateway), a.MTU)
+}
+func (a Device) Cannot() string { return "set up the network device" }
+
+// DeviceIPv6 does the same for IPv6 on a device that is up. Index is the
+// interface's number.
+type DeviceIPv6 struct {
+	Name    string `json:"name"`
+	Index   uint32 `json:"index"`
+	Address string `json:"address"` // with the length of its prefix
+	Gateway string `json:"gateway"`
+}
+
+func (a DeviceIPv6) String() string {
+	return fmt.Sprintf("give %s the address %s and the gateway %s", quote(a.Name), quote(a.Address), quote(a.Gateway))
+}
+func (a DeviceIPv6) Cannot() string { return "set up the network device for IPv6" }
+
+// SendNet hands a device's packets to the network's process.
+type SendNet struct{ Device Slot }
+
+func (a SendNet) String() string {
+	return fmt.Sprintf("hand the packets of #%d to the network's process", a.Device)
+}
+func (SendNet) Cannot() string { return "hand out the network device" }
 
 // ---- inside: file system
 

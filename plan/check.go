@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -72,6 +73,7 @@ var checks = [...]struct {
 	{"events", badEvents},
 	{"deadlock", deadlock},
 	{"watcher", unwatched},
+	{"network", badNetwork},
 	{"command", badCommand},
 }
 
@@ -85,12 +87,17 @@ const (
 	kindWatch
 	kindRelease
 	kindTakePTY
+	kindStartNet
 	kindDieWithParent
 	kindAwait
 	kindMapSelf
 	kindSetIDs
 	kindHostname
 	kindLoopbackUp
+	kindMakeTun
+	kindDevice
+	kindDeviceIPv6
+	kindSendNet
 	kindPrivateMounts
 	kindOpenTree
 	kindCopyTree
@@ -138,6 +145,8 @@ func kindOf(a Action) kind {
 		return kindRelease
 	case TakePTY:
 		return kindTakePTY
+	case StartNet:
+		return kindStartNet
 	case DieWithParent:
 		return kindDieWithParent
 	case Await:
@@ -150,6 +159,14 @@ func kindOf(a Action) kind {
 		return kindHostname
 	case LoopbackUp:
 		return kindLoopbackUp
+	case MakeTun:
+		return kindMakeTun
+	case Device:
+		return kindDevice
+	case DeviceIPv6:
+		return kindDeviceIPv6
+	case SendNet:
+		return kindSendNet
 	case PrivateMounts:
 		return kindPrivateMounts
 	case OpenTree:
@@ -229,12 +246,12 @@ const (
 )
 
 var traits = [kinds]trait{
-	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost,
+	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs,
 	kindPrivateMounts: views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
 	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindPivot: views,
 	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
-	kindOpenPTY: makes,
+	kindOpenPTY: makes, kindMakeTun: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
 }
 
 // span is where the steps of some sort stand.
@@ -604,7 +621,7 @@ func badTree(s *survey) *CheckError {
 		}
 	}
 	for i := range s.Steps {
-		if s.kind[i] == kindOpenPTY {
+		if s.kind[i] == kindOpenPTY || s.kind[i] == kindMakeTun {
 			continue
 		}
 		for _, t := range Makes(s.Steps[i].Do) {
@@ -710,6 +727,18 @@ func hasNUL(a Action) bool {
 		return nul(string(a.NewUIDMap)) || nul(string(a.NewGIDMap))
 	case Hostname:
 		return nul(a.Name)
+	case StartNet:
+		for _, v := range a.Args {
+			if nul(v) {
+				return true
+			}
+		}
+	case MakeTun:
+		return nul(a.Name)
+	case Device:
+		return nul(a.Name) || nul(a.Address) || nul(a.Gateway)
+	case DeviceIPv6:
+		return nul(a.Name) || nul(a.Address) || nul(a.Gateway)
 	case OpenTree:
 		return nul(string(a.Source))
 	case CopyTree:
@@ -1164,4 +1193,70 @@ func badCommand(s *survey) *CheckError {
 		}
 	}
 	return nil
+}
+
+// badNetwork: a device is made in a network namespace of the box's own, or it
+// would be one of the host's; it is set up before its packets are handed out,
+// once; and whoever takes them is there.
+func badNetwork(s *survey) *CheckError {
+	tun, device, v6, send, start := s.of[kindMakeTun], s.of[kindDevice], s.of[kindDeviceIPv6], s.of[kindSendNet], s.of[kindStartNet]
+	for _, t := range [...]span{tun, device, v6, send, start} {
+		if t.n > 1 {
+			return s.at(t.last, "a box has one network device")
+		}
+	}
+	if s.of[kindClone].n > 0 && s.Steps[s.of[kindClone].first].Do.(Clone).Flags&unix.CLONE_NEWNET == 0 {
+		for _, t := range [...]span{s.of[kindLoopbackUp], tun, device} {
+			if t.n > 0 {
+				return s.at(t.first, "a network device of the host's is changed")
+			}
+		}
+	}
+	if tun.n != device.n || device.n != send.n || send.n != start.n || v6.n > device.n {
+		return missing("the box's network is not made, set up, handed out and served")
+	}
+	if tun.n == 0 {
+		return nil
+	}
+	made, d := s.Steps[tun.first].Do.(MakeTun), s.Steps[device.first].Do.(Device)
+	switch {
+	case !deviceName(made.Name) || made.Index < 2 || made.Index > 1<<31-1: // 1 is lo's
+		return s.at(tun.first, "a name or number that no network device of a box has")
+	case device.first < tun.first || d.Name != made.Name:
+		return s.at(device.first, "another device is set up than was made")
+	case !network(d.Address, d.Gateway, netip.Addr.Is4):
+		return s.at(device.first, "an address that is none")
+	case d.MTU < 1280 || d.MTU > 65535: // RFC 8200, 5
+		return s.at(device.first, "an MTU that IPv6 cannot use, or no packet has")
+	case s.Steps[send.first].Do.(SendNet).Device != made.Into:
+		return s.at(send.first, "something else than the network device is handed out")
+	case send.first > s.Init.After:
+		return s.at(send.first, "the command's process would hold what leads out of the box")
+	}
+	if v6.n > 0 {
+		d6 := s.Steps[v6.first].Do.(DeviceIPv6)
+		switch {
+		case v6.first < device.first || d6.Name != made.Name || d6.Index != made.Index:
+			return s.at(v6.first, "IPv6 is set up on another device than was made")
+		case !network(d6.Address, d6.Gateway, netip.Addr.Is6):
+			return s.at(v6.first, "an IPv6 address that is none")
+		}
+	}
+	return nil
+}
+
+// deviceName: net/core/dev.c, dev_valid_name; "%" stands for a number there.
+func deviceName(n string) bool {
+	if len(n) == 0 || len(n) >= unix.IFNAMSIZ || n == "." || n == ".." || n == "lo" {
+		return false
+	}
+	return strings.IndexFunc(n, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' || r == '%' }) < 0
+}
+
+// network says whether an address with a prefix, and a gateway, are those of
+// one network, and of the right family.
+func network(address, gateway string, family func(netip.Addr) bool) bool {
+	a, err := netip.ParsePrefix(address)
+	g, err2 := netip.ParseAddr(gateway)
+	return err == nil && err2 == nil && family(a.Addr()) && a.Contains(g) && g.Zone() == ""
 }

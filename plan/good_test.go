@@ -12,8 +12,8 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, DieWithParent{}, Await{}, MapSelf{}, SetIDs{}, Hostname{},
-	LoopbackUp{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
+	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, DieWithParent{}, Await{}, MapSelf{}, SetIDs{}, Hostname{},
+	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
 	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{},
@@ -50,6 +50,7 @@ type shape struct {
 	terminal bool
 	reaper   bool
 	rootfs   bool // a read-only root that lacks mount points
+	network  bool // one in user space
 }
 
 // good are the plans that the bad ones are made from.
@@ -59,6 +60,7 @@ var good = map[string]shape{
 	"as-pid-1":          {},
 	"as-pid-1-terminal": {ranges: true, terminal: true},
 	"rootfs":            {ranges: true, reaper: true, rootfs: true},
+	"network":           {reaper: true, network: true},
 }
 
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
@@ -87,7 +89,17 @@ func (g shape) plan() *Plan {
 	}
 	b.Inside("", "modes are as written below", SetUmask{0})
 	b.Inside("--hostname", "", Hostname{"box"})
-	b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
+	if g.network {
+		packets := b.NewSlot()
+		b.Host("", "", StartNet{Args: []string{"--mtu=1500"}})
+		b.Inside("", "", LoopbackUp{})
+		b.Inside("", "", MakeTun{Name: "eth0", Index: 64, Into: packets}).Needs = FactTun
+		b.Inside("", "", Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"})
+		b.Inside("", "", DeviceIPv6{Name: "eth0", Index: 64, Address: "fd6e:6f62:6f78::100/64", Gateway: "fd6e:6f62:6f78::2"}).Needs = FactIPv6
+		b.Inside("", "the command need not wait: packets do", SendNet{packets})
+	} else {
+		b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
+	}
 
 	b.Inside("", "what is mounted here stays here", PrivateMounts{})
 	root := b.NewSlot()

@@ -44,6 +44,8 @@ const (
 	FactSysfs    Fact = "sysfs"    // a fresh sysfs may be mounted
 	FactMqueue   Fact = "mqueue"   // mqueue may be mounted
 	FactNewIDMap Fact = "newidmap" // newuidmap and newgidmap do what they are asked
+	FactTun      Fact = "tun"      // /dev/net/tun makes devices
+	FactIPv6     Fact = "ipv6"     // the kernel has IPv6, also in new namespaces
 )
 
 // A Step is one thing to do. It has no condition.

@@ -13,6 +13,8 @@ func Makes(a Action) []Slot {
 		return []Slot{a.Into}
 	case OpenPTY:
 		return []Slot{a.Master, a.Peer}
+	case MakeTun:
+		return []Slot{a.Into}
 	}
 	return nil
 }
@@ -52,6 +54,8 @@ func Takes(a Action) []Slot {
 		return []Slot{a.Master}
 	case TakeTTY:
 		return []Slot{a.Peer}
+	case SendNet:
+		return []Slot{a.Device}
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	b.Inside("", "modes are as written below", plan.SetUmask{Mask: 0})
 	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
-	slirp.Steps(b, o.Net == NetHost, flagIf(o.Net != NetDefault, "--net"))
+	network(&o).Steps(b, f)
 
 	pty, err := v.view.Steps(b, f)
 	if err != nil {
@@ -100,6 +100,18 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
+}
+
+// network is what the box's network is to be.
+func network(o *Options) slirp.Network {
+	n := slirp.Network{From: o.NetFrom}
+	switch o.Net {
+	case NetHost:
+		n.Mode = slirp.Host
+	case NetUser:
+		n.Mode = slirp.User
+	}
+	return n
 }
 
 // namespaces of a box: all seven, but for a network shared with the host.

@@ -105,13 +105,19 @@ func (d *die) options() Options {
 		Command: pick(d, []string{"id"}, nil, []string{"/bin/sh", "-c", "true"}, []string{"./x"}, []string{""}),
 		Rootfs:  plan.HostPath(pick(d, "", "", "/srv/debian", "/srv/bare", "debian", "/srv/data/file", "/", "/srv/odd")),
 		Cwd:     pick(d, ShareDefault, ShareRW, ShareRO, ShareHidden), Home: pick(d, ShareDefault, ShareRO, ShareRW, ShareHidden),
-		Net: pick(d, NetDefault, NetNone, NetHost), Userns: pick(d, UsernsAuto, UsernsRoot, UsernsKeepID),
+		Net: pick(d, NetDefault, NetNone, NetHost, NetUser), Userns: pick(d, UsernsAuto, UsernsRoot, UsernsKeepID),
 		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3),
 		Terminal: pick(d, Unset, No, Yes), Hostname: pick(d, "", "box", d.word("a.b", "a_b")),
 		Timeout: time.Duration(d.byte()), StopTimeout: time.Duration(d.byte()),
 	}
 	if d.one(8) {
 		o.Command = append(o.Command, d.word("arg"))
+	}
+	if o.Net != NetDefault {
+		o.NetFrom = "--net"
+	}
+	if d.one(40) { // not in this version
+		o.Net, o.NetNS = pick(d, NetPasta, NetSlirp4netns, NetNS), d.place()
 	}
 	if o.Userns != UsernsAuto {
 		o.UsernsFrom = pick(d, "-r", "-c", "--userns=keep-id")

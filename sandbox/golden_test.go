@@ -73,8 +73,9 @@ func scenes() map[string]scene {
 		"home-ro":               {o: Options{Command: id, Home: ShareRO}},
 		"home-rw":               {o: Options{Command: id, Home: ShareRW}},
 		"cwd-ro":                {o: Options{Command: id, Cwd: ShareRO}},
-		"net-host":              {o: Options{Command: id, Net: NetHost}},
-		"as-pid-1":              {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone}},
+		"net-host":              {o: Options{Command: id, Net: NetHost, NetFrom: "--net=host"}},
+		"net-user":              {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"}},
+		"as-pid-1":              {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone, NetFrom: "--net=none"}},
 		"user":                  {o: Options{Command: id, User: "1000:1000"}},
 		"mounts": {o: Options{
 			Command: id, Workdir: "/tmp/in/deep",

@@ -23,6 +23,8 @@ type Options struct {
 	Workdir  string // -w, "" is the default
 	Hostname string // --hostname, "" is nobox
 	Net      Net    // --net
+	NetNS    string // --net=ns:PATH
+	NetFrom  string // --net as given, "" is the default
 
 	Env     []EnvVar // -e and --env-file, in order
 	EnvHost bool     // --env-host
@@ -63,9 +65,13 @@ const (
 type Net uint8
 
 const (
-	NetDefault Net = iota
-	NetNone        // an own network namespace with lo alone
-	NetHost        // the host's network namespace
+	NetDefault     Net = iota
+	NetNone            // an own network namespace with lo alone
+	NetHost            // the host's network namespace
+	NetUser            // a stack in user space, nobox's own
+	NetPasta           // one of pasta's
+	NetSlirp4netns     // one of slirp4netns's
+	NetNS              // the network namespace at Options.NetNS
 )
 
 // Userns is how the caller's ids are mapped.

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/companion"
 	"nobox/host"
 	"nobox/plan"
 	"nobox/signals"
@@ -51,9 +52,15 @@ func Prepare(o Options) (*plan.Plan, *host.Facts, error) {
 	if err := checkFiles(); err != nil {
 		return nil, &host.Facts{}, err
 	}
-	f := host.Probe(QuestionsOf(o))
+	f := probe(o)
 	p, err := prepare(o, &f)
 	return p, &f, err
+}
+
+func probe(o Options) host.Facts {
+	f := host.Probe(QuestionsOf(o))
+	f.NetStack = companion.Network != ""
+	return f
 }
 
 func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
@@ -77,7 +84,7 @@ func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 	if err := checkFiles(); err != nil {
 		return Result{}, &host.Facts{}, err
 	}
-	f := host.Probe(QuestionsOf(o))
+	f := probe(o)
 	if f.Refused == nil {
 		f.Refused = map[plan.Fact]string{}
 	}
@@ -127,11 +134,15 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 		return Result{}, fmt.Errorf("cannot ignore signals: %w", err)
 	}
 	var inbox *signals.Inbox
-	box, err := userns.Start(p, caught, func() (err error) {
-		if inbox, err = signals.Take(pass...); err != nil {
-			err = fmt.Errorf("cannot take the signals: %w", err)
-		}
-		return err
+	box, err := userns.Start(p, userns.Outside{
+		TTY: caught,
+		Cloned: func() (err error) {
+			if inbox, err = signals.Take(pass...); err != nil {
+				err = fmt.Errorf("cannot take the signals: %w", err)
+			}
+			return err
+		},
+		Network: companion.Network,
 	})
 	if inbox != nil {
 		defer inbox.GiveBack()
@@ -141,7 +152,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	}
 	defer box.Dismiss() // after the relay is closed
 	mark(h, "started")
-	s := &session{box: box, signals: inbox, stopTimeout: o.StopTimeout, hungUp: -1}
+	s := &session{box: box, signals: inbox, note: h.Note, stopTimeout: o.StopTimeout, hungUp: -1}
 	if tty {
 		s.relay = terminal.NewRelay(box.Master, f.Streams)
 		s.relay.Modes = box.TerminalModes

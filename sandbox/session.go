@@ -20,6 +20,7 @@ type session struct {
 	signals     *signals.Inbox
 	relay       *terminal.Relay // nil without a terminal
 	hungUp      int             // becomes readable when the terminal is gone; -1
+	note        func(string)    // a line for the user
 	stopTimeout time.Duration
 
 	kill time.Time // when to end what TERM did not, zero for never
@@ -39,6 +40,7 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 		{Fd: int32(s.box.PIDFD()), Events: unix.POLLIN},
 		{Fd: int32(s.signals.FD()), Events: unix.POLLIN},
 		{Fd: int32(s.hungUp), Events: unix.POLLIN},
+		{Fd: int32(s.box.Network()), Events: unix.POLLIN},
 	}
 	for {
 		if _, err := unix.Poll(fds, untilFirst(expires, s.kill)); err != nil && err != unix.EINTR {
@@ -76,6 +78,16 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 				r.Status = status
 			}
 			return r, failed
+		}
+		if fds[4].Revents != 0 {
+			line, err := s.box.NextNetwork()
+			if err != nil {
+				fds[4].Fd = -1
+				line = err.Error() + "; the box has no network any more"
+			}
+			if line != "" {
+				s.note(line)
+			}
 		}
 		if fds[3].Revents != 0 {
 			fds[3].Fd = -1

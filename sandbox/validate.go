@@ -33,7 +33,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkHome, checkWorkdir, checkTerminal,
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkHome, checkWorkdir, checkTerminal, checkNet,
 	} {
 		if err := check(o, f); err != nil {
 			return err
@@ -134,6 +134,19 @@ func checkWorkdir(o *Options, f *host.Facts) error {
 func checkTerminal(o *Options, f *host.Facts) error {
 	if o.Terminal == Yes && !f.Streams.TTY[0] {
 		return &Error{What: "give the box a terminal", Flag: "-t", Cause: errors.New("stdin is not a terminal")}
+	}
+	return nil
+}
+
+func checkNet(o *Options, f *host.Facts) error {
+	switch o.Net {
+	case NetPasta, NetSlirp4netns, NetNS:
+		return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New("it is not in this version")}
+	case NetUser:
+		if !f.NetStack {
+			return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New("this nobox was built without its network stack"),
+				Hints: []string{"make builds one that has it; --net=none needs none"}}
+		}
 	}
 	return nil
 }

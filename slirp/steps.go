@@ -1,11 +1,77 @@
 package slirp
 
-import "nobox/plan"
+import (
+	"nobox/host"
+	"nobox/plan"
+)
 
-// Steps appends what a box's network takes: in a namespace of its own lo comes
-// up, in the host's there is nothing to do.
-func Steps(b *plan.Builder, host bool, from string) {
-	if !host {
-		b.Inside(from, "a network namespace with nothing else in it", plan.LoopbackUp{})
+// A Mode is the kind of a box's network.
+type Mode uint8
+
+const (
+	None Mode = iota // a namespace with lo alone
+	Host             // the host's own network
+	User             // the stack in the network's process
+)
+
+// A Network is what a box's network is to be.
+type Network struct {
+	Mode Mode
+	From string // the flag that asked for it, "" for a default
+	MTU  int    // of the box's device, 0 is DefaultMTU
+}
+
+// DefaultMTU is what most of the world's links have. Segments of 64 KiB cross
+// the device whatever it is, so that a larger one gains little.
+const DefaultMTU = 1500
+
+// The addresses of a box with a network in user space, and of what the stack
+// answers for itself. They are the box's alone: nothing of the host's is
+// covered but hosts with exactly these addresses. The IPv4 ones are what
+// slirp has had since 1995; the others are "nobox" in a prefix for private use
+// (RFC 4193), from where no resolver prefers IPv6 without a reason (RFC 6724).
+const (
+	BoxIPv4     = "10.0.2.100"
+	GatewayIPv4 = "10.0.2.2" // host.nobox.internal
+	DNSIPv4     = "10.0.2.3"
+	BoxIPv6     = "fd6e:6f62:6f78::100"
+	GatewayIPv6 = "fd6e:6f62:6f78::2"
+	DNSIPv6     = "fd6e:6f62:6f78::3"
+)
+
+// The box's network device. The number is high enough not to be another's.
+const (
+	device      = "eth0"
+	deviceIndex = 64
+)
+
+// Steps appends what a box's network takes. The host's own network takes
+// nothing.
+func (n Network) Steps(b *plan.Builder, f *host.Facts) {
+	switch n.Mode {
+	case None:
+		b.Inside(n.From, "a network namespace with nothing else in it", plan.LoopbackUp{})
+	case User:
+		n.user(b, f)
 	}
+}
+
+// user makes the network in user space. The inside does not wait for the
+// process: what is sent before it reads waits in the device's queue.
+func (n Network) user(b *plan.Builder, f *host.Facts) {
+	mtu := n.MTU
+	if mtu == 0 {
+		mtu = DefaultMTU
+	}
+	b.Host(n.From, "the box's packets go to it, and nowhere else", plan.StartNet{
+		NoMFDExec: f.Kernel[0] < 6 || f.Kernel[0] == 6 && f.Kernel[1] < 3,
+	})
+	b.Inside(n.From, "", plan.LoopbackUp{})
+	packets := b.NewSlot()
+	b.Inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets}).Needs = plan.FactTun
+	b.Inside(n.From, "", plan.Device{Name: device, MTU: mtu, Address: BoxIPv4 + "/24", Gateway: GatewayIPv4})
+	if f.Has(plan.FactIPv6) {
+		b.Inside(n.From, "", plan.DeviceIPv6{Name: device, Index: deviceIndex, Address: BoxIPv6 + "/64", Gateway: GatewayIPv6}).Needs = plan.FactIPv6
+	}
+	b.Inside(n.From, "the command need not wait: packets do", plan.SendNet{Device: packets})
 }

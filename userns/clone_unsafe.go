@@ -174,7 +174,7 @@ func place(r *region, p *program, control uintptr, mem childMem) (*region, *chil
 	m.all = ^uint64(0)
 	m.unused = r.unused(imageEnd(), mem.argv)
 	m.slots = (*uintptr)(r.take(slots))
-	*(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*slotControl)) = control
+	m.fill(slotControl, control)
 	m.ops, m.nops = unsafe.SliceData(p.ops), uintptr(len(p.ops))
 	m.arena = uintptr(unsafe.Pointer(unsafe.SliceData(p.arena)))
 	for _, at := range p.relocs {
@@ -185,6 +185,15 @@ func place(r *region, p *program, control uintptr, mem childMem) (*region, *chil
 	}
 	return r, m, nil
 }
+
+// fill gives a slot its value before the clone.
+func (m *childMem) fill(slot uint32, v uintptr) {
+	*(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(slot))) = v
+}
+
+// addressOf is where a string that is part of the program lies in memory, also
+// in a process cloned from this one.
+func addressOf(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
 
 // argvArea is the process's argument area as the kernel laid it out: os.Args
 // alias it (runtime.goargs).

@@ -3,6 +3,7 @@ package userns
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,12 @@ import (
 // slotControl is where Start puts the inside's end of the control socket.
 const slotControl = 1
 
+// slotNet is nobox's end of the socket to the network's process, where the
+// plan has one.
+const slotNet = 2
+
 // slotBase is added to a plan's slot numbers.
-const slotBase = slotControl
+const slotBase = slotNet
 
 // linux/mount.h
 const (
@@ -39,7 +44,12 @@ const (
 	sizeofMountAttr   = 32 // set, clr, propagation, userns_fd
 	sizeofSigset      = 8
 	sizeofIfreq       = 40
+	sizeofRtentry     = 120 // linux/route.h
+	sizeofIn6Rtmsg    = 80  // linux/ipv6_route.h
 	iffUp             = 1
+	rtfUp             = 0x1
+	rtfGateway        = 0x2
+	ip6RtPrioUser     = 1024
 	sizeofMessage     = 16
 	resolveInRoot     = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 	oPath             = unix.O_PATH | unix.O_CLOEXEC
@@ -100,6 +110,7 @@ func num[T ~int | ~int32 | ~uint32 | ~uint8](v T) arg { return arg{v: uint32(v),
 func hex[T ~int | ~uint32 | ~uint64](v T) arg         { return arg{v: uint32(v), how: argHex} }
 func null() arg                                       { return arg{how: argNull} }
 func control() arg                                    { return arg{v: slotControl, how: argSlot} }
+func network() arg                                    { return arg{v: slotNet, how: argSlot} }
 func cwd() arg {
 	fd := int32(unix.AT_FDCWD)
 	return arg{v: uint32(fd), how: argFD}
@@ -259,17 +270,120 @@ func treeFlags(recursive bool) int {
 	return f
 }
 
+// send sends a message of a kind, and a descriptor, to a socket.
+func (l *lowerer) send(to arg, kind uint32, fd arg) {
+	msg := make([]byte, sizeofMessage)
+	binary.NativeEndian.PutUint32(msg, kind)
+	payload := l.data(msg)
+	iov := l.words(uint64(payload.v), sizeofMessage)
+	l.relocs = append(l.relocs, int(iov.v))
+	oob := make([]byte, unix.CmsgSpace(4))
+	binary.NativeEndian.PutUint64(oob, uint64(unix.CmsgLen(4)))
+	binary.NativeEndian.PutUint32(oob[8:], unix.SOL_SOCKET)
+	binary.NativeEndian.PutUint32(oob[12:], unix.SCM_RIGHTS)
+	cmsg := l.data(oob)
+	// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
+	hdr := l.words(0, 0, uint64(iov.v), 1, uint64(cmsg.v), uint64(len(oob)), 0)
+	l.relocs = append(l.relocs, int(hdr.v)+16, int(hdr.v)+32)
+	l.poke(cmsg, 16, fd)
+	l.call(unix.SYS_SENDMSG, to, hdr, hex(unix.MSG_NOSIGNAL)).want = sizeofMessage
+}
+
+// ifreq is a struct ifreq of a device, with nothing asked yet; netdevice(7).
+func ifreq(name string) []byte {
+	b := make([]byte, sizeofIfreq)
+	copy(b[:unix.IFNAMSIZ-1], name)
+	return b
+}
+
+// device sets up a network device by ioctl, which says what is wrong by errno,
+// where netlink says it in a message that would have to be read.
+//
+// Preconditions: the addresses passed Check.
+func (l *lowerer) device(a plan.Device) {
+	address, gateway := netip.MustParsePrefix(a.Address), netip.MustParseAddr(a.Gateway)
+	s := l.temp()
+	l.make(s, unix.SYS_SOCKET, num(unix.AF_INET), num(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC))
+	set := func(what int, value []byte) {
+		ifr := ifreq(a.Name)
+		copy(ifr[16:], value)
+		l.call(unix.SYS_IOCTL, s, hex(what), l.data(ifr))
+	}
+	var mask [4]byte
+	binary.BigEndian.PutUint32(mask[:], ^uint32(0)<<(32-address.Bits()))
+	set(unix.SIOCSIFMTU, binary.NativeEndian.AppendUint32(nil, uint32(a.MTU)))
+	set(unix.SIOCSIFADDR, sockaddr4(address.Addr().As4()))
+	set(unix.SIOCSIFNETMASK, sockaddr4(mask))
+	set(unix.SIOCSIFFLAGS, binary.NativeEndian.AppendUint16(nil, iffUp))
+
+	rt := make([]byte, sizeofRtentry)
+	copy(rt[8:], sockaddr4([4]byte{}))      // destination
+	copy(rt[24:], sockaddr4(gateway.As4())) // gateway
+	copy(rt[40:], sockaddr4([4]byte{}))     // mask
+	binary.NativeEndian.PutUint16(rt[56:], rtfUp|rtfGateway)
+	name := l.str(a.Name)
+	binary.NativeEndian.PutUint64(rt[88:], uint64(name.v)) // device
+	route := l.data(rt)
+	l.relocs = append(l.relocs, int(route.v)+88)
+	l.call(unix.SYS_IOCTL, s, hex(unix.SIOCADDRT), route)
+	l.done(s)
+}
+
+// deviceIPv6 is device for IPv6. Preconditions: as device.
+func (l *lowerer) deviceIPv6(a plan.DeviceIPv6) {
+	address, gateway := netip.MustParsePrefix(a.Address), netip.MustParseAddr(a.Gateway).As16()
+	s := l.temp()
+	l.make(s, unix.SYS_SOCKET, num(unix.AF_INET6), num(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC))
+	// struct in6_ifreq: address, length of the prefix, index; linux/ipv6.h
+	own := address.Addr().As16()
+	req := append(own[:], make([]byte, 8)...)
+	binary.NativeEndian.PutUint32(req[16:], uint32(address.Bits()))
+	binary.NativeEndian.PutUint32(req[20:], a.Index)
+	l.call(unix.SYS_IOCTL, s, hex(unix.SIOCSIFADDR), l.data(req))
+
+	rt := make([]byte, sizeofIn6Rtmsg)
+	copy(rt[32:], gateway[:])
+	binary.NativeEndian.PutUint32(rt[56:], ip6RtPrioUser)
+	binary.NativeEndian.PutUint32(rt[72:], rtfUp|rtfGateway)
+	binary.NativeEndian.PutUint32(rt[76:], a.Index)
+	l.call(unix.SYS_IOCTL, s, hex(unix.SIOCADDRT), l.data(rt))
+	l.done(s)
+}
+
+// sockaddr4 is a struct sockaddr_in without a port; ip(7).
+func sockaddr4(a [4]byte) []byte {
+	return append(binary.NativeEndian.AppendUint16(nil, unix.AF_INET), 0, 0, a[0], a[1], a[2], a[3])
+}
+
+func (l *lowerer) dieWithParent() {
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(int(unix.SIGKILL)))
+	// The signal is only sent to who asked before nobox died; the closed
+	// control socket says whether it had. No event asked for: POLLHUP
+	// alone is reported.
+	pfd := l.data(make([]byte, 8))
+	l.poke(pfd, 0, control())
+	l.call(unix.SYS_PPOLL, pfd, num(1), l.words(0, 0), null(), num(sizeofSigset)).want = 0
+}
+
+// capset sets the permitted and effective sets, and empties the inheritable one.
+func (l *lowerer) capset(keep uint64) {
+	lo, hi := keep&0xffffffff, keep>>32
+	// struct __user_cap_data_struct[2]: effective, permitted, inheritable
+	var data []byte
+	for _, v := range []uint64{lo, lo, 0, hi, hi, 0} {
+		data = binary.NativeEndian.AppendUint32(data, uint32(v))
+	}
+	var hdr []byte
+	hdr = binary.NativeEndian.AppendUint32(hdr, linuxCapabilityV3)
+	hdr = binary.NativeEndian.AppendUint32(hdr, 0)
+	l.call(unix.SYS_CAPSET, l.data(hdr), l.data(data))
+}
+
 // action lowers one inside step.
 func (l *lowerer) action(a plan.Action) error {
 	switch a := a.(type) {
 	case plan.DieWithParent:
-		l.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(int(unix.SIGKILL)))
-		// The signal is only sent to who asked before nobox died; the closed
-		// control socket says whether it had. No event asked for: POLLHUP
-		// alone is reported.
-		pfd := l.data(make([]byte, 8))
-		l.poke(pfd, 0, control())
-		l.call(unix.SYS_PPOLL, pfd, num(1), l.words(0, 0), null(), num(sizeofSigset)).want = 0
+		l.dieWithParent()
 
 	case plan.Await:
 		l.call(unix.SYS_READ, control(), l.words(0), num(1)).want = 1
@@ -296,8 +410,7 @@ func (l *lowerer) action(a plan.Action) error {
 	case plan.LoopbackUp:
 		t := l.temp()
 		l.make(t, unix.SYS_SOCKET, num(unix.AF_INET), num(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC))
-		ifr := make([]byte, sizeofIfreq)
-		copy(ifr, "lo")
+		ifr := ifreq("lo")
 		binary.NativeEndian.PutUint16(ifr[16:], iffUp)
 		l.call(unix.SYS_IOCTL, t, hex(unix.SIOCSIFFLAGS), l.data(ifr))
 		l.done(t)
@@ -420,21 +533,30 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_IOCTL, master, hex(unix.TIOCSWINSZ), l.data(ws))
 
 	case plan.SendPTY:
-		msg := make([]byte, sizeofMessage)
-		binary.NativeEndian.PutUint32(msg, uint32(msgPTY))
-		payload := l.data(msg)
-		iov := l.words(uint64(payload.v), sizeofMessage)
-		l.relocs = append(l.relocs, int(iov.v))
-		oob := make([]byte, unix.CmsgSpace(4))
-		binary.NativeEndian.PutUint64(oob, uint64(unix.CmsgLen(4)))
-		binary.NativeEndian.PutUint32(oob[8:], unix.SOL_SOCKET)
-		binary.NativeEndian.PutUint32(oob[12:], unix.SCM_RIGHTS)
-		cmsg := l.data(oob)
-		// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
-		hdr := l.words(0, 0, uint64(iov.v), 1, uint64(cmsg.v), uint64(len(oob)), 0)
-		l.relocs = append(l.relocs, int(hdr.v)+16, int(hdr.v)+32)
-		l.poke(cmsg, 16, l.slot(a.Master))
-		l.call(unix.SYS_SENDMSG, control(), hdr, hex(unix.MSG_NOSIGNAL)).want = sizeofMessage
+		l.send(control(), msgPTY, l.slot(a.Master))
+
+	case plan.MakeTun:
+		tun := l.slot(a.Into)
+		l.make(tun, unix.SYS_OPENAT, cwd(), l.str("/dev/net/tun"), hex(unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC))
+		// In a new namespace the next number is mostly, not always, 2: some
+		// modules make devices in each.
+		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETIFINDEX), l.data(binary.NativeEndian.AppendUint32(nil, a.Index)))
+		ifr := ifreq(a.Name)
+		binary.NativeEndian.PutUint16(ifr[16:], unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
+		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETIFF), l.data(ifr))
+		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETOFFLOAD), hex(unix.TUN_F_CSUM|unix.TUN_F_TSO4|unix.TUN_F_TSO6))
+		// Else the last close of the descriptor removes the device, and waits
+		// some 20 ms for that. Persistent, it goes with its namespace.
+		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETPERSIST), num(1))
+
+	case plan.Device:
+		l.device(a)
+
+	case plan.DeviceIPv6:
+		l.deviceIPv6(a)
+
+	case plan.SendNet:
+		l.send(network(), msgPTY, l.slot(a.Device))
 
 	case plan.NewSession:
 		l.call(unix.SYS_SETSID)
@@ -467,16 +589,7 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_PRCTL, num(unix.PR_CAP_AMBIENT), num(ambientClearAll))
 
 	case plan.SetCaps:
-		lo, hi := a.Keep&0xffffffff, a.Keep>>32
-		// struct __user_cap_data_struct[2]: effective, permitted, inheritable
-		var data []byte
-		for _, v := range []uint64{lo, lo, 0, hi, hi, 0} {
-			data = binary.NativeEndian.AppendUint32(data, uint32(v))
-		}
-		var hdr []byte
-		hdr = binary.NativeEndian.AppendUint32(hdr, linuxCapabilityV3)
-		hdr = binary.NativeEndian.AppendUint32(hdr, 0)
-		l.call(unix.SYS_CAPSET, l.data(hdr), l.data(data))
+		l.capset(a.Keep)
 
 	case plan.NoNewPrivs:
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))

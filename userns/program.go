@@ -73,7 +73,8 @@ func syscallNames() map[uintptr]string {
 		unix.SYS_GETPID: "getpid", unix.SYS_CAPSET: "capset", unix.SYS_UMASK: "umask",
 		unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RT_SIGACTION: "rt_sigaction",
 		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_CLOSE_RANGE: "close_range",
-		unix.SYS_EXECVE: "execve",
+		unix.SYS_EXECVE: "execve", unix.SYS_MEMFD_CREATE: "memfd_create", unix.SYS_FCNTL: "fcntl",
+		unix.SYS_EXECVEAT: "execveat",
 	}
 }
 
@@ -128,8 +129,11 @@ func (p *program) renderArg(o *op, j int) string {
 	v := o.arg[j]
 	switch o.how[j] {
 	case argSlot:
-		if v == slotControl {
+		switch v {
+		case slotControl:
 			return "control"
+		case slotNet:
+			return "network"
 		}
 		return fmt.Sprintf("#%d", v-slotBase)
 	case argNull:

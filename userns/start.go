@@ -33,6 +33,11 @@ type Box struct {
 	pidfd   int
 	control int // the host's end
 
+	network      int // nobox's end of the socket to the network's process, -1 without one
+	networkEnd   int // the other, until that process has it
+	networkPID   int
+	networkPIDFD int32
+
 	watcher int
 	lifeEnd int // closing it without ending the watcher first kills the box
 	early   *plan.StepError
@@ -65,19 +70,29 @@ func Syscalls(p *plan.Plan) (string, error) {
 	return prog.String(), nil
 }
 
+// Outside is what a start needs besides the plan.
+type Outside struct {
+	// TTY is the descriptor of the caller's terminal, for the watcher to
+	// restore, -1 if there is none.
+	TTY int
+	// Cloned is called once the inside runs: what nobox has to do for itself
+	// costs no time then. Its error ends the start.
+	Cloned func() error
+	// Network is the program of the network's process, an ELF file. It is a
+	// constant: a string on the heap would not be there in the process that
+	// becomes the program.
+	Network string
+}
+
 // Start plays the host side of p and with it starts the inside. It returns
 // once the host side has nothing left to do; the inside may still fail, which
 // Next tells. An error is a *plan.StepError where a step failed; then nothing
-// is left of the box. tty is the descriptor of the caller's terminal, for the
-// watcher to restore, -1 if there is none.
+// is left of the box.
 //
 // Preconditions: the goroutine is locked to a thread that lives as long as the
 // box, because the kernel kills the box when that thread ends (prctl(2),
 // PR_SET_PDEATHSIG); p passed Check.
-//
-// cloned is called once the inside runs: what nobox has to do for itself costs
-// no time then. Its error ends the start.
-func Start(p *plan.Plan, tty int, cloned func() error) (*Box, error) {
+func Start(p *plan.Plan, o Outside) (*Box, error) {
 	r, err := regionFor(len(p.Steps))
 	if err != nil {
 		return nil, err
@@ -88,22 +103,29 @@ func Start(p *plan.Plan, tty int, cloned func() error) (*Box, error) {
 		r.free()
 		return nil, err
 	}
-	b := &Box{plan: p, prog: prog, region: r, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1}
+	b := &Box{plan: p, prog: prog, region: r, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1,
+		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1}
 	b.mem = childMem{clone: uintptr(unix.SIGCHLD)}
 	b.mem.argv, b.mem.argvLen = argvArea(os.Args)
 
 	for _, s := range p.Steps {
-		if _, ok := s.Do.(plan.TakeTTY); ok {
+		switch s.Do.(type) {
+		case plan.TakeTTY:
 			b.mem.terminal = 1
+		case plan.StartNet:
+			if err := b.networkSocket(); err != nil {
+				b.close()
+				return nil, err
+			}
 		}
 	}
 	for i, s := range p.Steps {
 		if s.Side != plan.Host {
 			continue
 		}
-		err := b.host(s.Do, tty)
+		err := b.host(s.Do, o)
 		if _, ok := s.Do.(plan.Clone); ok && err == nil {
-			if err := cloned(); err != nil {
+			if err := o.Cloned(); err != nil {
 				b.Kill()
 				b.reap()
 				b.close()
@@ -127,7 +149,7 @@ func Start(p *plan.Plan, tty int, cloned func() error) (*Box, error) {
 }
 
 // host plays one host step.
-func (b *Box) host(a plan.Action, tty int) error {
+func (b *Box) host(a plan.Action, o Outside) error {
 	switch a := a.(type) {
 	case plan.Clone:
 		return b.clone(a.Flags)
@@ -137,7 +159,9 @@ func (b *Box) host(a plan.Action, tty int) error {
 		_, err := unix.Write(b.control, []byte{byte(a.Event)})
 		return err
 	case plan.Watch:
-		return b.watch(tty)
+		return b.watch(o.TTY)
+	case plan.StartNet:
+		return b.startNetwork(a, o.Network)
 	case plan.TakePTY:
 		m, fd, err := b.receive()
 		if err != nil {
@@ -166,6 +190,7 @@ func (b *Box) clone(flags uint64) error {
 	if err != nil {
 		return err
 	}
+	m.fill(slotNet, uintptr(b.network))
 	pidfd := int32(-1)
 	keepHeap()
 	syscall.ForkLock.Lock()
@@ -478,6 +503,8 @@ func (b *Box) stepError(m message) *plan.StepError {
 }
 
 func (b *Box) close() {
+	b.killNetwork()
+	b.endNetwork()
 	if b.region != nil {
 		b.region.free()
 		b.region, b.prog = nil, nil

@@ -76,6 +76,7 @@ func (b *Box) Next() (Event, error) {
 // Reap waits until the box has ended, everything inside included, forgets it,
 // and returns the wait status of its pid 1.
 func (b *Box) Reap() unix.WaitStatus {
+	b.killNetwork() // both end side by side
 	b.reap()
 	b.finish()
 	return b.status

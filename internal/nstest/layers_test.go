@@ -28,13 +28,16 @@ var layers = map[string]struct {
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
 	"cli":             {"the flag table, and every word said to the user", "sandbox userns idmap plan", "github.com/spf13/pflag golang.org/x/sys"},
-	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal mounts idmap slirp", "golang.org/x/sys github.com/moby/sys/user"},
+	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts idmap slirp", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
 	"userns":          {"clone, play the plan, exec, wait", "plan", "golang.org/x/sys"},
 	"idmap":           {"subordinate ids: choose, check, newuidmap", "plan host", ""},
 	"mounts":          {"the file system view as steps", "plan host", "golang.org/x/sys"},
 	"slirp":           {"user-mode networks", "plan host", "golang.org/x/sys"},
+	"companion":       {"the programs that nobox carries and runs as processes of their own", "", ""},
+	"nobox-net":       {"the network's process: a program of its own", "netstack", ""},
+	"netstack":        {"the network in user space, never part of nobox itself", "", "gvisor.dev/gvisor golang.org/x/sys golang.org/x/net"},
 	"cgroups":         {"delegated cgroup v2", "plan host", "golang.org/x/sys"},
 	"seccomp":         {"the filter", "plan host", "golang.org/x/sys"},
 	"terminal":        {"the pty and its relay", "plan", "golang.org/x/sys"},
@@ -125,12 +128,15 @@ func TestTheTableKeepsTheDirections(t *testing.T) {
 			continue
 		}
 		not("tests only", "internal/nstest")
-		not("nothing imports main", "nobox")
+		not("nothing imports main", "nobox", "nobox-net")
+		if name != "nobox-net" {
+			not("what is heavy stays in a program of its own", "netstack")
+		}
 		if name != "nobox" {
 			not("cli is on top", "cli")
 		}
 		switch {
-		case name == "plan" || name == "caller" || name == "signals":
+		case name == "plan" || name == "caller" || name == "signals" || name == "companion":
 			if len(own) > 0 {
 				t.Errorf("%s is a leaf", name)
 			}
@@ -206,7 +212,7 @@ func TestOnlyCliPrintsAndOnlyMainExits(t *testing.T) {
 			}
 			switch what := x.Name + "." + s.Sel.Name; {
 			case what == "os.Exit" || what == "syscall.Exit" || what == "unix.Exit" || what == "runtime.Goexit":
-				if pkg != "nobox" {
+				if pkg != "nobox" && pkg != "nobox-net" {
 					t.Errorf("%s: %s: only main ends the process", set.Position(n.Pos()), what)
 				}
 			case what == "os.Stdout" || what == "os.Stderr" || strings.HasPrefix(what, "fmt.Print") || strings.HasPrefix(what, "log."):

@@ -85,7 +85,8 @@ func Facts() *host.Facts {
 			"SHELL=/bin/bash", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + Home, "TERM=xterm", "LANG=C.UTF-8",
 			"LC_TIME=de_DE.UTF-8", "SSH_AUTH_SOCK=/run/user/1000/agent", "TOKEN=hunter2",
 		},
-		Umask: 0o022, NoFile: [2]uint64{1024, 524288},
+		NetStack: true,
+		Umask:    0o022, NoFile: [2]uint64{1024, 524288},
 		Streams: terminal.Streams{FD: -1},
 	}
 }

@@ -1,0 +1,188 @@
+package userns
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+)
+
+// The network's process is a program of its own, since what it needs would be
+// paid for by every start of nobox if it were part of it. nobox carries it as a
+// string, and it runs from a sealed memfd: nobox stays one file, and leaves
+// none. It is started by the player, from a second small program of calls, so
+// that copying the text takes no time of nobox's.
+//
+// It has one descriptor besides the standard streams, NetworkFD, a socket of
+// type SOCK_SEQPACKET. nobox and, until the command runs, the inside hold the
+// other end. What comes in is 16 bytes, the first 4 the kind of the message,
+// with a descriptor: the box's device. What goes out is text, a line for the
+// user a message. When the other end is gone, so is the box.
+
+// NetworkFD is the descriptor of the network's process that leads to nobox.
+const NetworkFD = 3
+
+// networkSocket makes the socket between the network's process and the inside
+// and nobox: it must be there before the inside is.
+func (b *Box) networkSocket() error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	b.network, b.networkEnd = fds[0], fds[1]
+	if fds[1] > NetworkFD {
+		return nil
+	}
+	// dup3(2) refuses to copy a descriptor to itself.
+	b.networkEnd, err = unix.FcntlInt(uintptr(fds[1]), unix.F_DUPFD_CLOEXEC, NetworkFD+1)
+	unix.Close(fds[1])
+	return err
+}
+
+// startNetwork starts the network's process.
+func (b *Box) startNetwork(a plan.StartNet, text string) error {
+	if text == "" {
+		return errors.New("this nobox was built without it")
+	}
+	r, err := newRegion(0) // place makes one that is large enough
+	if err != nil {
+		return err
+	}
+	defer func() { r.free() }()
+	prog := networkProgram(a, len(text))
+	r, m, err := place(r, prog, uintptr(b.networkEnd), childMem{hostEnd: uintptr(b.network)})
+	if err != nil {
+		return err
+	}
+	m.fill(slotText, addressOf(text))
+	syscall.ForkLock.Lock()
+	pid, errno := cloneInside(0, r, m, &b.networkPIDFD)
+	syscall.ForkLock.Unlock()
+	if errno != 0 {
+		return errno
+	}
+	b.networkPID = int(pid)
+	unix.Close(b.networkEnd)
+	b.networkEnd = -1
+	return nil
+}
+
+// slotText is the address of the network's program.
+const slotText = slotBase + 1
+
+// networkProgram are the calls that become the network's process.
+func networkProgram(a plan.StartNet, size int) *program {
+	l := &lowerer{next: slotText + 1, arena: make([]byte, 8, 8<<10)}
+	l.dieWithParent()
+	// Out of the terminal's reach, and of the caller's directory.
+	l.call(unix.SYS_SETSID)
+	l.call(unix.SYS_CHDIR, l.str("/"))
+	l.call(unix.SYS_DUP3, control(), num(NetworkFD), num(0))
+	devnull := l.temp()
+	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
+	l.call(unix.SYS_DUP3, devnull, num(0), num(0))
+	l.call(unix.SYS_DUP3, devnull, num(1), num(0))
+
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING | unix.MFD_EXEC
+	if a.NoMFDExec {
+		flags &^= unix.MFD_EXEC
+	}
+	file := l.temp()
+	l.make(file, unix.SYS_MEMFD_CREATE, l.str("nobox-net"), hex(flags))
+	l.call(unix.SYS_WRITE, file, arg{v: slotText, how: argSlot}, num(size)).want = int32(size)
+	l.call(unix.SYS_FCNTL, file, num(unix.F_ADD_SEALS), hex(unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE))
+
+	l.capset(0)
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
+	// nobox's own is 10 ms, for its short life.
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
+	l.call(unix.SYS_CLOSE_RANGE, num(NetworkFD+1), hex(uint32(0xffffffff)), num(closeRangeCloexec))
+	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
+	l.call(unix.SYS_EXECVEAT, file, l.str(""), l.vector(append([]string{"nobox-net"}, a.Args...)), l.vector(nil), hex(unix.AT_EMPTY_PATH))
+	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
+}
+
+// Network is a descriptor that becomes readable when NextNetwork has something
+// to tell, -1 if the box has no such process, or it is gone.
+func (b *Box) Network() int { return b.network }
+
+// NextNetwork is a line that the network's process has for the user. The error
+// is why there will be no more: the process ended, or could not be started.
+// The box has no network then.
+func (b *Box) NextNetwork() (string, error) {
+	var buf [2048]byte
+	n, err := unix.Read(b.network, buf[:])
+	switch {
+	case err == unix.EINTR:
+		return "", nil
+	case n > 0 && binary.NativeEndian.Uint32(append(buf[:n:n], 0, 0, 0, 0)) == msgFailed:
+		err := syscall.Errno(binary.NativeEndian.Uint32(append(buf[:n:n], make([]byte, 16)...)[8:]))
+		b.endNetwork()
+		return "", &NetworkError{Start: true, Err: err}
+	case n > 0:
+		return string(buf[:n]), nil
+	}
+	return "", &NetworkError{Err: errors.New(exitText(b.endNetwork()))}
+}
+
+// NetworkError says that the network's process is no more.
+type NetworkError struct {
+	Start bool // it could not be started
+	Err   error
+}
+
+func (e *NetworkError) Error() string {
+	if e.Start {
+		return fmt.Sprintf("cannot start the network's process: %v", e.Err)
+	}
+	return fmt.Sprintf("the network's process ended: %v", e.Err)
+}
+
+func (e *NetworkError) Unwrap() error { return e.Err }
+
+func exitText(ws unix.WaitStatus) string {
+	if ws.Signaled() {
+		return fmt.Sprintf("killed by signal %d", ws.Signal())
+	}
+	return fmt.Sprintf("exit status %d", ws.ExitStatus())
+}
+
+// killNetwork ends the network's process, endNetwork waits until it has ended.
+func (b *Box) killNetwork() {
+	if b.networkPID > 0 {
+		unix.PidfdSendSignal(int(b.networkPIDFD), unix.SIGKILL, nil, 0)
+	}
+}
+
+// networkGrace is how long a network's process that closed its socket may take
+// to end by itself: only then its status tells why.
+const networkGrace = time.Second
+
+func (b *Box) endNetwork() (ws unix.WaitStatus) {
+	if b.network >= 0 {
+		unix.Close(b.network)
+		b.network = -1
+	}
+	if b.networkEnd >= 0 {
+		unix.Close(b.networkEnd)
+		b.networkEnd = -1
+	}
+	if b.networkPID <= 0 {
+		return 0
+	}
+	unix.Poll([]unix.PollFd{{Fd: b.networkPIDFD, Events: unix.POLLIN}}, int(networkGrace.Milliseconds()))
+	b.killNetwork()
+	for {
+		if _, err := unix.Wait4(b.networkPID, &ws, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	unix.Close(int(b.networkPIDFD))
+	b.networkPID, b.networkPIDFD = -1, -1
+	return ws
+}
