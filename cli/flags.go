@@ -133,7 +133,7 @@ A working directory that is the home itself, or /, or a parent of the home is no
 		help: "the home directories (default hidden)",
 		long: `How much the box gets of the home directories: nothing (hidden), read-only (ro) or read-write (rw). Hidden means an empty tmpfs over /home, /root and $HOME, wherever it is.
 
-With ro the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories.`,
+With ro the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories. They are masked by whatever name the box could see them.`,
 		set: func(v string, o *Invocation) error { return share(v, homeWords, &o.Options.Home) },
 	},
 	{

@@ -21,6 +21,15 @@ type Questions struct {
 type Place struct {
 	Base plan.HostPath
 	Path string // absolute
+	// Bound: Base is mounted somewhere in the box, so that a link which leaves
+	// it leads elsewhere than below Base; that is ErrLeaves.
+	Bound bool
+}
+
+// A HomeLink is a name of a home by which there are links on the way.
+type HomeLink struct {
+	Name string // absolute, clean
+	To   plan.HostPath
 }
 
 // Kind is what stands at a path.
@@ -69,15 +78,18 @@ type Facts struct {
 	Release string
 	LastCap int // number of the kernel's last capability
 
-	Cwd      plan.HostPath // "" if it has no path that can be walked from the root
-	CwdErr   error
-	Homes    []plan.HostPath // $HOME and the one of /etc/passwd, resolved, where they are directories other than /
-	Home     string          // $HOME as it is
-	Exe      plan.HostPath   // nobox's own binary
-	Env      []string
-	NetStack bool // this nobox carries the program of the network's process
-	RealRoot bool // uid 0 of the host itself, not of a user namespace
-	Umask    uint32
+	Cwd       plan.HostPath // "" if it has no path that can be walked from the root
+	CwdErr    error
+	Homes     []plan.HostPath // $HOME and the one of /etc/passwd, resolved, where they are directories other than /
+	Home      string          // $HOME as it is
+	HomeLinks []HomeLink      // those of Homes that have another name too
+	OwnDirs   []string        // of nobox's configuration and state, there or not, not resolved
+	Mounts    Mounts
+	Exe       plan.HostPath // nobox's own binary
+	Env       []string
+	NetStack  bool // this nobox carries the program of the network's process
+	RealRoot  bool // uid 0 of the host itself, not of a user namespace
+	Umask     uint32
 
 	Streams terminal.Streams
 

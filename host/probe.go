@@ -37,11 +37,13 @@ func Probe(q Questions) Facts {
 	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
 		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))
 	}
+	f.OwnDirs = ownDirs(f.Home, f.UID)
 	f.RealRoot = f.UID == 0 && initialUserns()
 	if q.Cwd {
 		f.Cwd, f.CwdErr = cwd()
 	}
 	f.probeHomes()
+	f.Mounts = mounts()
 	f.Look(q)
 	return f
 }
@@ -152,6 +154,9 @@ func (f *Facts) probeHomes() {
 		if s.Err != nil || s.Kind != Dir || s.Resolved == "/" {
 			continue
 		}
+		if name := path.Clean(h); name != string(s.Resolved) {
+			f.HomeLinks = append(f.HomeLinks, HomeLink{Name: name, To: s.Resolved})
+		}
 		known := false
 		for _, k := range f.Homes {
 			known = known || k == s.Resolved
@@ -160,6 +165,49 @@ func (f *Facts) probeHomes() {
 			f.Homes = append(f.Homes, s.Resolved)
 		}
 	}
+}
+
+// ownDirs are the directories of nobox's own configuration and state, where
+// they are or could be made by the caller: XDG Base Directory Specification.
+func ownDirs(home string, uid uint32) (out []string) {
+	add := func(env, otherwise string) {
+		dir := os.Getenv(env)
+		if !strings.HasPrefix(dir, "/") {
+			if dir = otherwise; !strings.HasPrefix(dir, "/") {
+				return
+			}
+		}
+		dir = path.Join(dir, "nobox")
+		if unix.Access(dir, unix.F_OK) != nil && !couldBeMade(dir) {
+			return
+		}
+		out = append(out, dir)
+	}
+	if strings.HasPrefix(home, "/") {
+		add("XDG_CONFIG_HOME", path.Join(home, ".config"))
+		add("XDG_STATE_HOME", path.Join(home, ".local/state"))
+	} else {
+		add("XDG_CONFIG_HOME", "")
+		add("XDG_STATE_HOME", "")
+	}
+	add("XDG_RUNTIME_DIR", "/run/user/"+strconv.FormatUint(uint64(uid), 10))
+	return out
+}
+
+// couldBeMade says whether the caller may write to the nearest directory above
+// a path that is there.
+func couldBeMade(p string) bool {
+	for p != "/" {
+		p = path.Dir(p)
+		switch err := unix.Access(p, unix.W_OK); err {
+		case nil:
+			return true
+		case unix.ENOENT:
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // source resolves a path of the host as open(2) would, automounts included.
@@ -196,6 +244,9 @@ func kindOf(st *unix.Stat_t) Kind {
 // path_resolution(7).
 const maxLinks = 40
 
+// ErrLeaves is a place below a bind that is reached by a link out of it.
+var ErrLeaves = errors.New("a symbolic link on the way leads out of what is bound there")
+
 // place walks a path below its base, component by component, as
 // RESOLVE_IN_ROOT does. What it finds is advice for Compile: the box resolves
 // again by openat2(2), on the tree it has by then. known are directories met
@@ -216,6 +267,10 @@ func place(p Place, known map[string]bool) PlaceFact {
 		case "", ".":
 			continue
 		case "..":
+			if p.Bound && cur == "" {
+				f.Err, f.Kind, f.Resolved = ErrLeaves, None, ""
+				return f
+			}
 			cur = cur[:max(strings.LastIndexByte(cur, '/'), 0)]
 			continue
 		}
@@ -247,6 +302,10 @@ func place(p Place, known map[string]bool) PlaceFact {
 				return f
 			}
 			if strings.HasPrefix(to, "/") {
+				if p.Bound {
+					f.Err, f.Kind, f.Resolved = ErrLeaves, None, ""
+					return f
+				}
 				cur = ""
 			}
 			rest = append(strings.Split(strings.Trim(to, "/"), "/"), rest...)

@@ -48,14 +48,14 @@ func (m *builder) onHost(p string) host.PlaceFact { return m.f.Places[host.Place
 
 // proc mounts the procfs of the new pid namespace. Symbolic links are refused
 // on the way: a root could send it elsewhere (CVE-2019-19921).
-func (m *builder) proc(e entry) error {
-	if err := m.systemPoint(e); err != nil {
+func (m *builder) proc(e *entry) error {
+	if err := m.systemPoint(e.at); err != nil {
 		return err
 	}
 	tree := m.NewSlot()
 	m.Inside("", e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
 	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/proc", NoSymlinks: true, What: "mount proc"})
-	m.grounds = append(m.grounds, ground{at: "/proc", source: "/proc", why: "/proc"})
+	m.stand(&ground{at: "/proc", tree: tree, source: "/proc", why: "/proc"})
 	for _, p := range readonly {
 		if m.onHost(p).Kind == host.None {
 			continue
@@ -66,11 +66,11 @@ func (m *builder) proc(e entry) error {
 		m.Inside("", "read-only, as OCI runtimes have it", plan.CopyTree{Of: tree, Path: p[len("/proc/"):], Attr: &attr, Into: t})
 		m.Inside("", "", plan.AttachIn{Tree: t, In: tree, Name: p[len("/proc/"):]})
 	}
-	return m.hide(tree, "/proc")
+	return m.maskSystem(tree, "/proc")
 }
 
-// hide masks the OCI list below a tree that nobox mounted itself.
-func (m *builder) hide(tree plan.Slot, at string) error {
+// maskSystem masks the OCI list below a tree that nobox mounted itself.
+func (m *builder) maskSystem(tree plan.Slot, at string) error {
 	for _, p := range masked {
 		name, ok := below(at, p)
 		if !ok {
@@ -79,7 +79,7 @@ func (m *builder) hide(tree plan.Slot, at string) error {
 		switch m.onHost(p).Kind {
 		case host.None:
 		case host.Dir:
-			m.Inside("", "masked, as OCI runtimes have it", plan.AttachIn{Tree: m.emptyDir(), In: tree, Name: name[1:]})
+			m.Inside("", "masked, as OCI runtimes have it", plan.AttachIn{Tree: m.mask(true), In: tree, Name: name[1:]})
 		default:
 			t := m.NewSlot()
 			m.Inside("", "masked, as OCI runtimes have it", plan.CopyTree{Of: m.null, Attr: &plan.Attr{ReadOnly: true, NoSuid: true, NoExec: true}, Into: t})
@@ -89,29 +89,17 @@ func (m *builder) hide(tree plan.Slot, at string) error {
 	return nil
 }
 
-// emptyDir is an empty read-only directory, one file system for all of them.
-func (m *builder) emptyDir() plan.Slot {
-	if m.mask == 0 {
-		m.mask = m.newTmpfs("", "an empty directory for masks", 0, 0o555, plan.Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true})
-		return m.mask
-	}
-	t := m.NewSlot()
-	m.Inside("", "", plan.CopyTree{Of: m.mask, Into: t})
-	return t
-}
-
-func (m *builder) systemPoint(e entry) error {
-	have := m.at(e.at)
-	if !m.made[e.at] && have.Kind != host.Dir {
-		return &Error{What: "mount " + e.at, Flag: m.v.From, Cause: fmt.Errorf("there is no directory %s in the root", e.at)}
+func (m *builder) systemPoint(at string) error {
+	if have := m.at(at); !m.isMade(at) && have.Kind != host.Dir {
+		return &Error{What: "mount " + at, Flag: m.v.From, Cause: fmt.Errorf("there is no directory %s in the root", at)}
 	}
 	return nil
 }
 
 // sys mounts a sysfs of the new network namespace, or where the namespace is
 // the host's, or the kernel refuses, the host's.
-func (m *builder) sys(e entry) error {
-	if err := m.systemPoint(e); err != nil {
+func (m *builder) sys(e *entry) error {
+	if err := m.systemPoint(e.at); err != nil {
 		return err
 	}
 	attr := procAttr
@@ -123,19 +111,16 @@ func (m *builder) sys(e entry) error {
 		m.Inside("", "the host's, read-only", plan.OpenTree{Source: "/sys", Recursive: true, Attr: attr, Into: tree})
 	}
 	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/sys", NoSymlinks: true, What: "mount sysfs"})
-	m.grounds = append(m.grounds, ground{at: "/sys", source: "/sys", why: "/sys"})
-	return m.hide(tree, "/sys")
+	m.stand(&ground{at: "/sys", tree: tree, source: "/sys", why: "/sys"})
+	return m.maskSystem(tree, "/sys")
 }
 
 // dev makes a /dev of the few devices a program needs. It is a new file
 // system: what the root's own /dev holds plays no part (CVE-2025-31133).
-func (m *builder) dev(e entry) error {
-	if err := m.systemPoint(e); err != nil {
-		return err
-	}
+func (m *builder) dev(e *entry) error {
 	dev := m.newTmpfs("", e.Why, 0, 0o755, plan.Attr{NoSuid: true, NoExec: true})
 	m.Inside("", "", plan.Attach{Tree: dev, Root: m.root, At: "/dev", NoSymlinks: true, What: "mount /dev"})
-	m.grounds = append(m.grounds, ground{at: "/dev", tree: dev})
+	m.stand(&ground{at: "/dev", tree: dev})
 	for _, d := range devices() {
 		have := m.onHost("/dev/" + d.name)
 		if have.Kind != host.CharDev || have.Rdev != d.rdev {
@@ -166,7 +151,7 @@ func (m *builder) dev(e entry) error {
 	shm := m.newTmpfs("", "POSIX shared memory", 0, 0o1777, plan.Attr{NoSuid: true, NoDev: true})
 	m.Inside("", "", plan.Mkdir{In: dev, Path: "shm", Mode: 0o755})
 	m.Inside("", "", plan.AttachIn{Tree: shm, In: dev, Name: "shm"})
-	m.grounds = append(m.grounds, ground{at: "/dev/shm", tree: shm})
+	m.stand(&ground{at: "/dev/shm", tree: shm})
 	if m.f.Has(plan.FactMqueue) {
 		mq := m.NewSlot()
 		m.Inside("", "", plan.Mkdir{In: dev, Path: "mqueue", Mode: 0o755})
@@ -203,66 +188,47 @@ func (m *builder) terminalSlots(dev plan.Slot) {
 
 func (m *builder) terminal() PTY { return PTY{m.Master, m.Peer} }
 
-// maskPlace puts something empty and read-only over what is there.
-func (m *builder) maskPlace(e entry) error {
-	have := m.standing(e.at)
-	switch have.Kind {
-	case host.None:
-		return nil
-	case host.Dir:
-		t := m.newTmpfs(e.From, e.Why, 0, 0o555, plan.Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true})
-		m.Inside(e.From, "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(e.at), What: "mask"})
-		m.grounds = append(m.grounds, ground{at: e.at, tree: t})
-	default:
-		t := m.NewSlot()
-		m.Inside(e.From, e.Why, plan.CopyTree{Of: m.null, Attr: &plan.Attr{ReadOnly: true, NoSuid: true, NoExec: true}, Into: t})
-		m.Inside(e.From, "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(e.at), What: "mask"})
-	}
-	return nil
-}
-
 // etcFiles are the files of /etc that are the box's own.
 var etcFiles = [...]struct{ path, name string }{
 	{"/etc/hosts", "hosts"}, {"/etc/resolv.conf", "resolv.conf"}, {"/etc/hostname", "hostname"},
 }
 
 // etc gives the box its own hosts, resolv.conf and hostname without writing to
-// the host's: the files lie in /run/nobox and are mounted over those that are
-// there; a link into one of nobox's own file systems is filled at its end.
-func (m *builder) etc() error {
+// the host's: the files lie in the store and are mounted over those that are
+// there; a link into a file system of the box's own is filled at its end.
+func (m *builder) etc() {
 	content := [...]string{m.v.Etc.Hosts, m.v.Etc.ResolvConf, m.v.Etc.Hostname}
-	dir := false
 	for i, f := range etcFiles {
 		pf := m.at(f.path)
 		at := string(pf.Resolved)
-		if at == "" || pf.Err != nil {
-			continue
+		if g := m.under(f.path); g.at != "/" && g.source != "" { // a flag binds /etc
+			rel, _ := below(g.at, f.path)
+			pf = m.known[host.Place{Base: g.source, Path: rel, Bound: true}]
+			at = path.Join(g.at, string(pf.Resolved))
+		} else if g.source == "" {
+			at = f.path
 		}
-		if m.flagged(f.path, at) {
+		if at == "" || pf.Err != nil || m.flagged(f.path, at) {
 			continue
 		}
 		g := m.under(at)
 		if g.source == "" {
-			if rel, ok := below(g.at, at); ok && !m.made[at] {
+			if rel, ok := below(g.at, at); ok && !m.isMade(at) {
 				m.parents(g, rel)
+				m.open(g)
 				m.Inside("", "the box's own", plan.File{In: g.tree, Path: rel[1:], Mode: 0o644, Content: content[i]})
-				m.made[at] = true
+				m.made[at] = false
 			}
 			continue
 		}
-		if m.standing(at).Kind != host.File || m.run == 0 {
+		if m.standing(at).Kind != host.File {
 			continue // nothing is made on the host
 		}
-		if !dir {
-			dir = true
-			m.Inside("", "nobox's own files", plan.Mkdir{In: m.run, Path: "nobox", Mode: 0o755})
-		}
 		t := m.NewSlot()
-		m.Inside("", "the box's own", plan.File{In: m.run, Path: "nobox/" + f.name, Mode: 0o644, Content: content[i]})
-		m.Inside("", "", plan.CopyTree{Of: m.run, Path: "nobox/" + f.name, Into: t})
+		m.Inside("", "the box's own", plan.File{In: m.store, Path: f.name, Mode: 0o644, Content: content[i]})
+		m.Inside("", "", plan.CopyTree{Of: m.store, Path: f.name, Into: t})
 		m.Inside("", "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), What: "mount the box's own file"})
 	}
-	return nil
 }
 
 // flagged says whether a flag put something at a place, by either name.

@@ -293,7 +293,13 @@ func (v *view) onHost(p string, f *host.Facts) (host.Place, bool) {
 	if e.What != mounts.Bind {
 		return host.Place{}, false
 	}
-	return host.Place{Base: "/", Path: path.Join(string(e.Source), strings.TrimPrefix(p, string(e.At)))}, true
+	at := path.Join(string(e.Source), strings.TrimPrefix(p, string(e.At)))
+	for _, h := range v.Hide {
+		if within(string(h.Path), at) {
+			return host.Place{}, false
+		}
+	}
+	return host.Place{Base: "/", Path: at}, true
 }
 
 func interpreter(head []byte) string {

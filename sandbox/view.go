@@ -55,6 +55,12 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 	for _, s := range secrets(&o, f) {
 		q.Places = append(q.Places, host.Place{Base: "/", Path: s})
 	}
+	for _, p := range ownPaths(f) {
+		q.Places = append(q.Places, host.Place{Base: "/", Path: p})
+		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+			q.Places = append(q.Places, host.Place{Base: "/", Path: d})
+		}
+	}
 	return q
 }
 
@@ -141,7 +147,9 @@ func (v *view) homes(o *Options, f *host.Facts) {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Bind, Source: h, SourceKind: host.Dir,
 			ReadOnly: o.Home == ShareRO, From: flag})
 		for _, s := range secrets(o, f) {
-			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(s), What: mounts.Mask, From: flag, Why: "a secret"})
+			if pf := f.Places[host.Place{Base: "/", Path: s}]; pf.Kind != host.None {
+				v.Hide = append(v.Hide, mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind, From: flag, Why: "a secret"})
+			}
 		}
 	}
 	for i, h := range f.Homes {
@@ -155,6 +163,9 @@ func (v *view) homes(o *Options, f *host.Facts) {
 			v.hidden = append(v.hidden, p)
 		}
 		v.Entries = append(v.Entries, e)
+	}
+	for _, l := range f.HomeLinks {
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(l.Name), What: mounts.Link, Target: string(l.To), Why: "another name of the home"})
 	}
 }
 
@@ -198,7 +209,17 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 		return
 	}
 	if mode == ShareDefault {
-		if why := notShared(cwd, f); why != "" {
+		why := notShared(cwd, f)
+		if why == "" {
+			if why = v.keptBack(cwd); why != "" {
+				v.start = v.home(f)
+				if o.Workdir == "" {
+					v.notes = append(v.notes, notSharedNote(cwd, why, v.start))
+				}
+				return
+			}
+		}
+		if why != "" {
 			v.start = v.home(f)
 			if within("/tmp", cwd) || within("/run", cwd) || within("/var/tmp", cwd) {
 				v.start = cwd
@@ -216,7 +237,10 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 	if cwd == "/" {
 		v.start = "/"
 		if mode == ShareRW {
-			v.HostRW = from
+			if v.HostRW = from; o.ReadOnly {
+				v.err = &Error{What: "share the working directory", Flag: from, Cause: errors.New("it is /, which --read-only makes read-only"),
+					Hints: []string{"cd to another directory, or give one of the two"}}
+			}
 		}
 		return
 	}
@@ -235,6 +259,22 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 		}
 	}
 	v.Entries = append(v.Entries, e)
+}
+
+// keptBack says why a working directory is not shared that shows what nobox
+// keeps from a box; "" if it does not.
+func (v *view) keptBack(cwd string) string {
+	for _, h := range v.Hide {
+		if within(string(h.Path), cwd) {
+			return "is masked by " + h.From
+		}
+	}
+	for _, t := range v.Protect {
+		if t.Kind == host.None && within(cwd, string(t.Path)) {
+			return "is where " + plan.Quote(string(t.Path)) + " would be made, nobox's own"
+		}
+	}
+	return ""
 }
 
 func notSharedNote(cwd, why, start string) string {
@@ -327,12 +367,46 @@ func secrets(o *Options, f *host.Facts) (out []string) {
 	return out
 }
 
-// protected are nobox's own files: the binary and its configuration.
-func protected(f *host.Facts) (out []plan.HostPath) {
+// ownPaths are nobox's own: the binary, its configuration and its state.
+func ownPaths(f *host.Facts) (out []string) {
 	if f.Exe != "" {
-		out = append(out, f.Exe)
+		out = append(out, string(f.Exe))
+	}
+	return append(out, f.OwnDirs...)
+}
+
+// protected are those as mounts wants them: what is there, and the directories
+// that a box could make.
+func protected(f *host.Facts) (out []mounts.Thing) {
+	fact := func(p string) host.PlaceFact { return f.Places[host.Place{Base: "/", Path: p}] }
+	for i, p := range ownPaths(f) {
+		pf := fact(p)
+		file := i == 0 && f.Exe != ""
+		if pf.Resolved == "" || pf.Err != nil || file && pf.Kind == host.None {
+			continue
+		}
+		t := mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind}
+		if pf.Kind == host.None {
+			if t.Exists = nearest(fact, p); t.Exists == "" {
+				continue
+			}
+		}
+		out = append(out, t)
 	}
 	return out
+}
+
+// nearest is the nearest directory above a path that is there.
+func nearest(fact func(string) host.PlaceFact, p string) plan.HostPath {
+	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
+		switch pf := fact(d); {
+		case pf.Err != nil || pf.Kind != host.None && pf.Kind != host.Dir:
+			return ""
+		case pf.Kind == host.Dir:
+			return plan.HostPath(pf.Resolved)
+		}
+	}
+	return "/"
 }
 
 // etc is the content of the box's own files in /etc.

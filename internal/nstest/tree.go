@@ -126,6 +126,9 @@ func (t Tree) Place(p host.Place) host.PlaceFact {
 		case "", ".":
 			continue
 		case "..":
+			if p.Bound && cur == "" {
+				return host.PlaceFact{Symlink: f.Symlink, Err: host.ErrLeaves}
+			}
 			cur = cur[:max(strings.LastIndexByte(cur, '/'), 0)]
 			continue
 		}
@@ -156,6 +159,9 @@ func (t Tree) Place(p host.Place) host.PlaceFact {
 			}
 			f.Symlink = f.Symlink || len(rest) == 0 && links == 1
 			if strings.HasPrefix(n.Link, "/") {
+				if p.Bound {
+					return host.PlaceFact{Symlink: f.Symlink, Err: host.ErrLeaves}
+				}
 				cur = ""
 			}
 			rest = append(strings.Split(strings.Trim(n.Link, "/"), "/"), rest...)

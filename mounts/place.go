@@ -1,0 +1,135 @@
+package mounts
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"nobox/host"
+	"nobox/plan"
+)
+
+// place puts one entry where it belongs.
+func (m *builder) place(e *entry) error {
+	if e.system {
+		switch e.at {
+		case "/proc":
+			return m.proc(e)
+		case "/sys":
+			return m.sys(e)
+		default:
+			return m.dev(e)
+		}
+	}
+	switch e.What {
+	case Bind:
+		return m.bind(e)
+	case Mask:
+		return m.maskPlace(e)
+	case Make:
+		if g := m.under(e.at); g.source == "" {
+			rel, _ := below(g.at, e.at)
+			m.parents(g, rel)
+			if !m.made[e.at] {
+				m.made[e.at] = true
+				m.open(g)
+				m.Inside(e.From, e.Why, plan.Mkdir{In: g.tree, Path: rel[1:], Mode: e.Mode, MayExist: true})
+			}
+		}
+		return nil
+	case Link:
+		if g := m.under(e.at); g.source == "" && !m.isMade(e.at) {
+			rel, _ := below(g.at, e.at)
+			m.parents(g, rel)
+			m.made[e.at] = false
+			m.open(g)
+			m.Inside(e.From, e.Why, plan.Symlink{In: g.tree, Name: rel[1:], Target: e.Target})
+		}
+		return nil
+	case Empty:
+		if g := m.under(e.at); g.source != "" {
+			if have := m.standing(e.at); have.Kind != host.Dir {
+				return nil // nothing to hide
+			}
+		}
+	}
+	return m.tmpfs(e)
+}
+
+func (m *builder) bind(e *entry) error {
+	dir := e.SourceKind == host.Dir
+	if e.SourceKind == host.CharDev || e.SourceKind == host.None {
+		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("it is a device")}
+	}
+	// What an outer bind already shows the same way needs no second mount.
+	if g := m.under(e.at); e.From == "" && g.source != "" && g.at != "/" {
+		rel, _ := below(g.at, e.at)
+		if path.Join(string(g.source), rel) == string(e.Source) && g.writable != e.ReadOnly {
+			return nil
+		}
+	}
+	if err := m.point(e, dir); err != nil {
+		return err
+	}
+	var tree plan.Slot
+	attr := nosuidNodev
+	attr.ReadOnly, attr.NoExec = e.ReadOnly || m.ownIsAbove(e.Source), e.NoExec
+	src := e.Source
+	if e.From == "" && src == m.f.Cwd {
+		src = plan.WorkingDirectory
+	}
+	if early := m.whole[string(e.At)]; e.Source == "/" && early != 0 {
+		tree = early
+	} else {
+		tree = m.NewSlot()
+		m.Inside(e.From, e.Why, plan.OpenTree{Source: src, Recursive: true, Attr: attr, Into: tree})
+	}
+	m.Inside(e.From, "", plan.Attach{Tree: tree, Root: m.root, At: plan.BoxPath(e.at), What: "bind " + plan.Quote(string(e.Source))})
+	m.stand(&ground{at: e.at, tree: tree, source: e.Source, writable: !attr.ReadOnly, from: e.From, why: "what is bound at " + plan.Quote(e.at)})
+	return nil
+}
+
+func (m *builder) tmpfs(e *entry) error {
+	if err := m.point(e, true); err != nil {
+		return err
+	}
+	m.ownTmpfs(e, "mount a tmpfs", e.Size, e.Mode, plan.Attr{NoSuid: true, NoDev: true, NoExec: e.NoExec, ReadOnly: e.ReadOnly})
+	return nil
+}
+
+// ownTmpfs mounts a new tmpfs, which becomes a ground.
+func (m *builder) ownTmpfs(e *entry, what string, size uint64, mode uint32, attr plan.Attr) {
+	g := &ground{at: e.at, from: e.From, step: len(m.Steps), sealed: attr.ReadOnly}
+	g.tree = m.newTmpfs(e.From, e.Why, size, mode, attr)
+	m.Inside(e.From, "", plan.Attach{Tree: g.tree, Root: m.root, At: plan.BoxPath(e.at), What: what})
+	m.stand(g)
+}
+
+func (m *builder) newTmpfs(from, why string, size uint64, mode uint32, attr plan.Attr) plan.Slot {
+	tree := m.NewSlot()
+	opts := []plan.Option{{Key: "mode", Value: fmt.Sprintf("%04o", mode)}}
+	if size > 0 {
+		opts = append(opts, plan.Option{Key: "size", Value: fmt.Sprint(size)})
+	}
+	m.Inside(from, why, plan.NewFS{Type: "tmpfs", Options: opts, Attr: attr, Into: tree})
+	return tree
+}
+
+// openWhole opens the host's whole tree for those who bind it, as long as the
+// box's own root is not mounted on it.
+func (m *builder) openWhole() {
+	for _, e := range m.v.Entries {
+		if e.What != Bind || e.Source != "/" {
+			continue
+		}
+		if m.whole == nil {
+			m.whole = map[string]plan.Slot{}
+		}
+		if m.whole[string(e.At)] != 0 {
+			continue // the same place twice
+		}
+		tree := m.NewSlot()
+		m.whole[string(e.At)] = tree
+		m.Inside(e.From, e.Why, plan.OpenTree{Source: "/", Recursive: true, Attr: plan.Attr{NoSuid: true, NoDev: true, ReadOnly: e.ReadOnly, NoExec: e.NoExec}, Into: tree})
+	}
+}

@@ -1,0 +1,160 @@
+package mounts
+
+import (
+	"path"
+
+	"nobox/host"
+	"nobox/plan"
+)
+
+// The store is a tmpfs of nobox's own, mounted where the box's /dev comes to
+// lie on top of it: what is in it can be mounted in the box piece by piece, and
+// no path leads to it. So nothing that the box, or a flag, does to a directory
+// touches it.
+
+func (m *builder) makeStore() error {
+	if err := m.systemPoint("/dev"); err != nil {
+		return err
+	}
+	m.store = m.newTmpfs("", "nobox's own files: /dev will lie on top of them", 0, 0o755, nosuidNodev)
+	m.Inside("", "", plan.Attach{Tree: m.store, Root: m.root, At: "/dev", NoSymlinks: true, What: "mount nobox's own files"})
+	return nil
+}
+
+var maskAttr = plan.Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true}
+
+// mask is a detached tree to put over something: an empty directory or an
+// empty file, read-only.
+func (m *builder) mask(dir bool) plan.Slot {
+	if !m.masks {
+		m.masks = true
+		m.Inside("", "an empty directory for masks", plan.Mkdir{In: m.store, Path: "dir", Mode: 0o555})
+		m.Inside("", "an empty file for masks", plan.File{In: m.store, Path: "file", Mode: 0o444})
+	}
+	t, name := m.NewSlot(), "file"
+	if dir {
+		name = "dir"
+	}
+	m.Inside("", "", plan.CopyTree{Of: m.store, Path: name, Attr: &maskAttr, Into: t})
+	return t
+}
+
+// maskPlace puts something empty and read-only over what is there.
+func (m *builder) maskPlace(e *entry) error {
+	have := m.standing(e.at)
+	if have.Kind == host.None {
+		return nil
+	}
+	if g := m.under(e.at); g.source != "" {
+		// The thing itself is meant, not the place alone.
+		rel, _ := below(g.at, e.at)
+		m.v.Hide = append(m.v.Hide, Thing{Path: plan.HostPath(path.Join(string(g.source), rel)), Kind: have.Kind, From: e.From, Why: e.Why})
+	}
+	m.cover(e, have.Kind == host.Dir)
+	return nil
+}
+
+// cover masks a place. What flags put below a masked directory still shows.
+func (m *builder) cover(e *entry, dir bool) {
+	m.hidden[e.at] = true
+	if dir {
+		m.ownTmpfs(e, "mask", 0, 0o555, maskAttr)
+		return
+	}
+	m.Inside(e.From, e.Why, plan.Attach{Tree: m.mask(false), Root: m.root, At: plan.BoxPath(e.at), What: "mask"})
+}
+
+// shown are the places of the box that show something of the host, by whatever
+// name, with the ground that each stands on. What a flag bound by that very
+// name, or a part of it, is not among them.
+func (m *builder) shown(p plan.HostPath, f func(g *ground, at string)) {
+	for _, name := range m.f.Mounts.Names(p) {
+		for source := range above(string(name)) {
+			for _, g := range m.sources[plan.HostPath(source)] {
+				rel, _ := below(source, string(name))
+				at := path.Join(g.at, rel)
+				if m.under(at) == g && (m.grounds[at] == nil || m.hidden[at]) {
+					f(g, at)
+				}
+			}
+		}
+	}
+}
+
+// hide masks the things that the box must not see, wherever it would.
+func (m *builder) hide() {
+	for _, h := range m.v.Hide {
+		m.shown(h.Path, func(_ *ground, at string) {
+			if m.hidden[at] {
+				return
+			}
+			m.hidden[at] = true
+			t := m.mask(h.Kind == host.Dir)
+			m.Inside(h.From, h.Why, plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), What: "mask"})
+		})
+	}
+}
+
+// ownIsAbove says whether a source lies in a directory of nobox's own, or is it.
+func (m *builder) ownIsAbove(source plan.HostPath) bool {
+	if m.own == nil {
+		m.own = make(map[string]bool, 8)
+		for _, p := range m.v.Protect {
+			for _, name := range m.f.Mounts.Names(p.Path) {
+				m.own[string(name)] = true
+			}
+		}
+	}
+	if m.own[string(source)] {
+		return true
+	}
+	for p := range above(string(source)) {
+		if m.own[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// protect makes what the box must never write read-only wherever a writable
+// share shows it. The directories on the way become mount points too, since a
+// directory that is one cannot be renamed away with what is in it.
+func (m *builder) protect() {
+	pinned, made := map[string]bool{}, map[string]bool{} // by the place in the box
+	for _, p := range m.v.Protect {
+		m.shown(p.Path, func(g *ground, at string) {
+			if !g.writable || m.hidden[at] {
+				return
+			}
+			if p.Kind == host.None {
+				rel, _ := below(g.at, at)
+				for i := 1; i <= len(rel); i++ {
+					d := path.Join(g.at, rel[:i])
+					if (i == len(rel) || rel[i] == '/') && len(g.source)+i > len(p.Exists) && !made[d] {
+						made[d] = true
+						m.Inside(g.from, "nobox's own: were it not there, the box could make it", plan.Mkdir{In: g.tree, Path: rel[1:i], Mode: 0o700, MayExist: true})
+					}
+				}
+			}
+			for i := len(g.at) + 1; i < len(at); i++ {
+				if d := at[:i]; at[i] == '/' && !pinned[d] && d != "" && d != g.at {
+					pinned[d] = true
+					m.pin(d, nosuidNodev, "so that it cannot be renamed with nobox's own in it")
+				}
+			}
+			attr := nosuidNodev
+			attr.ReadOnly = true
+			if !pinned[at] {
+				pinned[at] = true
+				m.pin(at, attr, "nobox's own, never writable from inside")
+			}
+		})
+	}
+}
+
+// pin mounts a path of the box on itself.
+func (m *builder) pin(at string, attr plan.Attr, why string) {
+	t := m.NewSlot()
+	m.Inside("", why, plan.CopyBoxTree{Root: m.root, Path: plan.BoxPath(at), Attr: attr, Into: t})
+	m.Inside("", "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at)})
+}
