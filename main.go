@@ -1,5 +1,5 @@
-// The runtime would read the cgroup's CPU limit, and mountinfo to find it, at
-// every start, and again each second: nobox itself needs one thread.
+// The runtime would ask each second how many threads it may have: nobox itself
+// needs one. What it reads at its start to find out it cannot: package caller.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0

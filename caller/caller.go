@@ -15,7 +15,7 @@
 // soon as their imports are (Go specification, "Program initialization").
 package caller
 
-//lint:file-ignore U1000 noSpace and slack are used by entry_*.s.
+//lint:file-ignore U1000 noSpace, noData, noProc and slack are used by entry_*.s.
 
 // set by Entry, bit n-1 is signal n
 var (
@@ -48,14 +48,27 @@ func Environ(env []string) []string {
 // dump of its stacks.
 var noSpace = "nobox: cannot start: the limit on address space is below 800 MiB, which nobox reserves\nnobox: hint: ulimit -v shows the limit\n"
 
+// noData is what it says where RLIMIT_DATA leaves too little for what the
+// runtime writes to.
+var noData = "nobox: cannot start: the limit on data is below 64 MiB, which nobox reserves\nnobox: hint: ulimit -d shows the limit\n"
+
+// noProc is what it says where RLIMIT_NPROC is below what nobox itself takes of
+// it, threads included.
+var noProc = "nobox: cannot start: the limit on processes is below 8, and nobox itself takes up to 6\nnobox: hint: ulimit -u shows the limit\n"
+
 // Entry is the process's entry point: it fills the variables above and jumps
 // to the runtime's own. It must not be called.
 func Entry()
+
+// room grows the stack of the goroutine by 24 KiB in one step, where it would
+// grow in four, with a copy and another span of stacks each.
+func room()
 
 // look fills mask and nofile, and the dispositions that the runtime respects.
 func look()
 
 func init() {
+	room()
 	if entered == 0 {
 		look()
 	}

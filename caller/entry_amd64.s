@@ -6,12 +6,19 @@
 #define SYS_write 1
 #define SYS_exit_group 231
 #define SYS_prctl 157
+#define SYS_fcntl 72
+#define F_GETFD 1
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
 #define SLACK 10000000
 #define RLIMIT_NOFILE 7
 #define RLIMIT_AS 9
+#define RLIMIT_DATA 2
 #define MIN_SPACE (800<<20)
+#define MIN_DATA (64<<20)
+#define RLIMIT_NPROC 6
+#define MIN_PROC 8
+#define SYS_geteuid 107
 
 // LOOK fills the package's variables. It uses 64 bytes at SP and clobbers AX CX
 // DX SI DI R8-R14.
@@ -66,13 +73,45 @@ TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVQ SP, R10
 	SYSCALL
 	TESTQ AX, AX
-	JNE start
+	JNE data
+	MOVQ ·noSpace+0(SB), BX
+	MOVQ ·noSpace+8(SB), R12
 	CMPQ (SP), $MIN_SPACE
+	JCS refuse
+data:
+	MOVQ $SYS_prlimit64, AX
+	XORQ DI, DI
+	MOVQ $RLIMIT_DATA, SI
+	XORQ DX, DX
+	MOVQ SP, R10
+	SYSCALL
+	TESTQ AX, AX
+	JNE start
+	MOVQ ·noData+0(SB), BX
+	MOVQ ·noData+8(SB), R12
+	CMPQ (SP), $MIN_DATA
+	JCS refuse
+	MOVQ $SYS_prlimit64, AX
+	XORQ DI, DI
+	MOVQ $RLIMIT_NPROC, SI
+	XORQ DX, DX
+	MOVQ SP, R10
+	SYSCALL
+	TESTQ AX, AX
+	JNE start
+	CMPQ (SP), $MIN_PROC
 	JCC start
+	MOVQ $SYS_geteuid, AX
+	SYSCALL
+	TESTQ AX, AX
+	JEQ start // root is not held to it
+	MOVQ ·noProc+0(SB), BX
+	MOVQ ·noProc+8(SB), R12
+refuse:
 	MOVQ $SYS_write, AX
 	MOVQ $2, DI
-	MOVQ ·noSpace+0(SB), SI
-	MOVQ ·noSpace+8(SB), DX
+	MOVQ BX, SI
+	MOVQ R12, DX
 	SYSCALL
 	MOVQ $SYS_exit_group, AX
 	MOVQ $125, DI
@@ -87,6 +126,30 @@ start:
 	MOVQ $SLACK, SI
 	SYSCALL
 	MOVQ $1, ·entered(SB)
+
+	// No file for the runtime to open: a soft limit of none, if it need not
+	// open /dev/null in the place of a stream that is closed.
+	XORQ R12, R12
+stream:
+	MOVQ $SYS_fcntl, AX
+	MOVQ R12, DI
+	MOVQ $F_GETFD, SI
+	SYSCALL
+	TESTQ AX, AX
+	JLT files
+	INCQ R12
+	CMPQ R12, $3
+	JLT stream
+	MOVQ $0, (SP)
+	MOVQ ·nofile+8(SB), AX
+	MOVQ AX, 8(SP)
+	MOVQ $SYS_prlimit64, AX
+	XORQ DI, DI
+	MOVQ $RLIMIT_NOFILE, SI
+	MOVQ SP, DX
+	XORQ R10, R10
+	SYSCALL
+files:
 
 	// Copy argc, argv, envp and auxv down the stack, with oneProc appended to
 	// envp.
@@ -130,4 +193,8 @@ TEXT ·look(SB),NOSPLIT,$64-0
 	MOVQ R14, R15 // g
 	LOOK
 	MOVQ R15, R14
+	RET
+
+// Its frame is what makes the runtime grow the stack.
+TEXT ·room(SB),0,$24576-0
 	RET

@@ -6,12 +6,19 @@
 #define SYS_write 64
 #define SYS_exit_group 94
 #define SYS_prctl 167
+#define SYS_fcntl 25
+#define F_GETFD 1
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
 #define SLACK 10000000
 #define RLIMIT_NOFILE 7
 #define RLIMIT_AS 9
+#define RLIMIT_DATA 2
 #define MIN_SPACE (800<<20)
+#define MIN_DATA (64<<20)
+#define RLIMIT_NPROC 6
+#define MIN_PROC 8
+#define SYS_geteuid 175
 
 // LOOK fills the package's variables. R9 points at 64 bytes to write to. It
 // clobbers R0-R8, R10-R13.
@@ -62,14 +69,46 @@ TEXT ·Entry(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	MOVD R9, R3
 	MOVD $SYS_prlimit64, R8
 	SVC
-	CBNZ R0, start
+	CBNZ R0, data
+	MOVD ·noSpace+0(SB), R12
+	MOVD ·noSpace+8(SB), R13
 	MOVD (R9), R10
 	MOVD $MIN_SPACE, R11
 	CMP R11, R10
+	BLO refuse
+data:
+	MOVD $0, R0
+	MOVD $RLIMIT_DATA, R1
+	MOVD $0, R2
+	MOVD R9, R3
+	MOVD $SYS_prlimit64, R8
+	SVC
+	CBNZ R0, start
+	MOVD ·noData+0(SB), R12
+	MOVD ·noData+8(SB), R13
+	MOVD (R9), R10
+	MOVD $MIN_DATA, R11
+	CMP R11, R10
+	BLO refuse
+	MOVD $0, R0
+	MOVD $RLIMIT_NPROC, R1
+	MOVD $0, R2
+	MOVD R9, R3
+	MOVD $SYS_prlimit64, R8
+	SVC
+	CBNZ R0, start
+	MOVD (R9), R10
+	CMP $MIN_PROC, R10
 	BHS start
+	MOVD $SYS_geteuid, R8
+	SVC
+	CBZ R0, start // root is not held to it
+	MOVD ·noProc+0(SB), R12
+	MOVD ·noProc+8(SB), R13
+refuse:
 	MOVD $2, R0
-	MOVD ·noSpace+0(SB), R1
-	MOVD ·noSpace+8(SB), R2
+	MOVD R12, R1
+	MOVD R13, R2
 	MOVD $SYS_write, R8
 	SVC
 	MOVD $125, R0
@@ -86,6 +125,30 @@ start:
 	SVC
 	MOVD $1, R10
 	MOVD R10, ·entered(SB)
+
+	// No file for the runtime to open: a soft limit of none, if it need not
+	// open /dev/null in the place of a stream that is closed.
+	MOVD $0, R11
+stream:
+	MOVD R11, R0
+	MOVD $F_GETFD, R1
+	MOVD $SYS_fcntl, R8
+	SVC
+	TBNZ $63, R0, files
+	ADD $1, R11
+	CMP $3, R11
+	BNE stream
+	MOVD $0, R10
+	MOVD R10, (R9)
+	MOVD ·nofile+8(SB), R10
+	MOVD R10, 8(R9)
+	MOVD $0, R0
+	MOVD $RLIMIT_NOFILE, R1
+	MOVD R9, R2
+	MOVD $0, R3
+	MOVD $SYS_prlimit64, R8
+	SVC
+files:
 
 	// Copy argc, argv, envp and auxv down the stack, with oneProc appended to
 	// envp.
@@ -125,4 +188,8 @@ tail:
 TEXT ·look(SB),NOSPLIT,$80-0
 	MOVD $8(RSP), R9
 	LOOK
+	RET
+
+// Its frame is what makes the runtime grow the stack.
+TEXT ·room(SB),0,$24576-0
 	RET

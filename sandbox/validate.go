@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"nobox/caller"
 	"nobox/host"
@@ -53,11 +56,22 @@ func checkKernel(o *Options, f *host.Facts) error {
 const minFiles = 32
 
 // checkFiles comes before all else: what lacks a descriptor fails in ways that
-// look like something else. Go has raised the soft limit to the hard one.
+// look like something else. It also gives nobox the caller's own limit back,
+// which package caller lowered and package syscall raised, so that the helpers
+// get it; where that is too low for nobox itself the hard one stays.
 func checkFiles() error {
-	if _, hard := caller.NoFile(); hard < minFiles {
+	soft, hard := caller.NoFile()
+	if hard < minFiles {
 		return &Error{What: "make a box", Cause: fmt.Errorf("too many open files: the limit is %d", hard),
 			Hints: []string{fmt.Sprintf("nobox itself takes up to %d: ulimit -n shows the limit, ulimit -Hn the one it can be raised to", minFiles)}}
+	}
+	if soft < minFiles {
+		soft = hard
+	}
+	// Not unix.Prlimit: package syscall would set the limit it found at its
+	// own start, none, in every process it starts.
+	if err := syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: soft, Max: hard}); err != nil {
+		return &Error{What: "make a box", Cause: fmt.Errorf("the limit on open files cannot be set: %w", err)}
 	}
 	return nil
 }
