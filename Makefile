@@ -42,7 +42,7 @@ bench: setup-test ## measure against the peers; docs/benchmarks.md says how
 	@sh tests/bench/run
 
 golden: ## rewrite the golden files; read the diff as a security review
-	$(GO) test ./sandbox ./plan ./cli -update
+	$(GO) test ./sandbox ./plan -update
 
 fuzz: ## fuzz each parser, and Options → Compile → Check, for 10 s each
 	@sh tests/fuzz

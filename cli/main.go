@@ -79,12 +79,16 @@ func explain(inv *Invocation) int {
 // run runs the box.
 func run(inv *Invocation) int {
 	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }}
+	statusFD := -1
 	if inv.StatusFD != 0 {
-		if _, err := unix.FcntlInt(uintptr(inv.StatusFD), unix.F_GETFD, 0); err != nil {
+		// One of its own: the run lets go of the streams that only the box uses.
+		fd, err := unix.FcntlInt(uintptr(inv.StatusFD), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
 			SayError(os.Stderr, fmt.Errorf("cannot write the status (--json-status-fd %d): %w", inv.StatusFD, bare(err)))
 			return ExitCannot
 		}
-		h.Started = func(pid int) { status(inv.StatusFD, started(pid)) }
+		statusFD = fd
+		h.Started = func(pid int) { status(statusFD, started(pid)) }
 	}
 	var times []string
 	if inv.Verbose {
@@ -102,8 +106,8 @@ func run(inv *Invocation) int {
 		sayFailure(sandbox.Diagnose(err, inv.Options, f))
 		return exitCode(err)
 	}
-	if inv.StatusFD != 0 {
-		status(inv.StatusFD, fmt.Sprintf("{ \"exit-code\": %d }\n", r.ExitCode()))
+	if statusFD >= 0 {
+		status(statusFD, fmt.Sprintf("{ \"exit-code\": %d }\n", r.ExitCode()))
 	}
 	return r.ExitCode()
 }

@@ -63,7 +63,7 @@ func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, e
 	}
 	o := &Invocation{parsing: parsing{readFile: readFile}}
 	o.Options.StopTimeout = DefaultStopTimeout
-	fs := flagSet()
+	fs := flagSet(args)
 	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
 		return o.setFlag(f.Value.(*spelling), value)
 	})
@@ -96,34 +96,18 @@ func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, e
 	return o, nil
 }
 
-// flagSet registers every spelling of every flag as a pflag of its own: pflag
-// would not tell which one was written. Every start pays for it: one allocation
-// for all of a kind.
-func flagSet() *pflag.FlagSet {
-	n := 0
-	for i := range flags {
-		n += 2 + len(flags[i].aliases)
-	}
-	spellings := make([]spelling, 0, n)
-	pflags := make([]pflag.Flag, 0, n)
-
-	fs := pflag.NewFlagSet("nobox", pflag.ContinueOnError)
-	fs.SetInterspersed(false)
+// flagSet registers each spelling of a flag that the arguments may hold as a
+// pflag of its own: pflag would not tell which one was written. Every start
+// pays for it, so those that cannot occur are left out. Nothing behind the
+// first "--" is a flag: setFlag refuses a "--" as a value.
+func flagSet(args []string) *pflag.FlagSet {
+	var spellings []*spelling
 	for i := range flags {
 		f := &flags[i]
-		bare := f.bare
-		if f.isSwitch() && bare == "" {
-			bare = "true"
-		}
 		add := func(name string) {
-			spellings = append(spellings, spelling{f, name})
-			p := pflag.Flag{Name: name, Value: &spellings[len(spellings)-1], NoOptDefVal: bare}
-			if len(name) == 1 {
-				// A long spelling that cannot be written.
-				p.Name, p.Shorthand = "="+name, name
+			if occurs(name, args) {
+				spellings = append(spellings, &spelling{f, name})
 			}
-			pflags = append(pflags, p)
-			fs.AddFlag(&pflags[len(pflags)-1])
 		}
 		add(f.name)
 		if f.short != "" {
@@ -133,7 +117,39 @@ func flagSet() *pflag.FlagSet {
 			add(a)
 		}
 	}
+	fs := pflag.NewFlagSet("nobox", pflag.ContinueOnError)
+	fs.SetInterspersed(false)
+	for _, s := range spellings {
+		p := &pflag.Flag{Name: s.word, Value: s, NoOptDefVal: s.bare}
+		if s.isSwitch() && s.bare == "" {
+			p.NoOptDefVal = "true"
+		}
+		if len(s.word) == 1 {
+			// A long spelling that cannot be written.
+			p.Name, p.Shorthand = "="+s.word, s.word
+		}
+		fs.AddFlag(p)
+	}
 	return fs
+}
+
+// occurs says whether a flag of that name may be among the arguments: a value
+// that looks like one is taken for one.
+func occurs(name string, args []string) bool {
+	for _, a := range args {
+		switch {
+		case a == "--":
+			return false
+		case len(a) < 2 || a[0] != '-':
+		case a[1] != '-':
+			if len(name) == 1 && strings.IndexByte(a[1:], name[0]) >= 0 {
+				return true
+			}
+		case strings.HasPrefix(a[2:], name) && (len(a) == 2+len(name) || a[2+len(name)] == '='):
+			return true
+		}
+	}
+	return false
 }
 
 // spelling is one way to write a flag. It is a pflag.Value in name only: values
@@ -327,7 +343,7 @@ func strayWord(given, rest []string) error {
 	// the word that does not belong.
 	if i := slices.Index(rest, "--"); i > 0 && i+1 < len(rest) {
 		between := rest[1:i]
-		fs := flagSet()
+		fs := flagSet(between)
 		nothing := func(*pflag.Flag, string) error { return nil }
 		if fs.ParseAll(between, nothing) == nil && fs.NArg() == 0 && (len(between) > 0 || rest[i+1] == "" || rest[i+1][0] != '-') {
 			return onlyFlags(word, slices.Concat(given, between, rest[i:]))
