@@ -39,8 +39,9 @@ func devices() []device {
 }
 
 // systemPlaces are the places of the host that proc, sys and dev ask about.
-var systemPlaces = append(append(masked[:], readonly[:]...),
-	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
+var systemPlaces = [...][]string{masked[:], readonly[:], deviceFiles[:]}
+
+var deviceFiles = [...]string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
 
 var procAttr = plan.Attr{NoSuid: true, NoDev: true, NoExec: true}
 

@@ -131,8 +131,10 @@ func (v View) Places() []host.Place {
 		ask(f.path)
 		inner(f.path)
 	}
-	for _, p := range systemPlaces {
-		ps = append(ps, host.Place{Path: p})
+	for _, group := range systemPlaces {
+		for _, p := range group {
+			ps = append(ps, host.Place{Path: p})
+		}
 	}
 	return ps
 }

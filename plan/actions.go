@@ -102,15 +102,19 @@ var namespaces = []struct {
 }
 
 func (a Clone) String() string {
+	return "start a process in new namespaces: " + namespaceNames(a.Flags)
+}
+func (a Clone) Cannot() string { return "create the namespaces" }
+
+func namespaceNames(flags uint64) string {
 	var s []string
 	for _, n := range namespaces {
-		if a.Flags&n.flag != 0 {
+		if flags&n.flag != 0 {
 			s = append(s, n.name)
 		}
 	}
-	return "start a process in new namespaces: " + strings.Join(s, ", ")
+	return strings.Join(s, ", ")
 }
-func (a Clone) Cannot() string { return "create the namespaces" }
 
 // MapIDs writes the id maps of the new user namespace. With NewUIDMap and
 // NewGIDMap set they do it, side by side, and the result is read back and
@@ -186,6 +190,15 @@ type Await struct{ Event Event }
 
 func (a Await) String() string { return "wait until " + a.Event.String() }
 func (a Await) Cannot() string { return "go on: nobox ended" }
+
+// Unshare moves the process into new namespaces besides those it was cloned
+// into, and which the user namespace then owns; unshare(2). Flags are CLONE_NEW*.
+type Unshare struct {
+	Flags uint64 `json:"flags"`
+}
+
+func (a Unshare) String() string { return "enter more new namespaces: " + namespaceNames(a.Flags) }
+func (a Unshare) Cannot() string { return "create the namespaces" }
 
 // MapSelf writes a map of one id from the inside, which needs no helper but
 // for which the kernel wants setgroups(2) denied first; user_namespaces(7).

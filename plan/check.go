@@ -90,6 +90,7 @@ const (
 	kindStartNet
 	kindDieWithParent
 	kindAwait
+	kindUnshare
 	kindMapSelf
 	kindSetIDs
 	kindHostname
@@ -151,6 +152,8 @@ func kindOf(a Action) kind {
 		return kindDieWithParent
 	case Await:
 		return kindAwait
+	case Unshare:
+		return kindUnshare
 	case MapSelf:
 		return kindMapSelf
 	case SetIDs:
@@ -278,10 +281,10 @@ type survey struct {
 	releaseMapped, releaseGo span
 
 	// Room for a plan of common size, so that a check of one allocates little.
-	kinds   [128]kind
-	slots   [128]bool
-	outside [128]bool
-	trees   [128]treeState
+	kinds   [usual]kind
+	slots   [usual]bool
+	outside [usual]bool
+	trees   [usual]treeState
 }
 
 func surveyOf(p *Plan) *survey {
@@ -373,18 +376,51 @@ func badNamespaces(s *survey) *CheckError {
 		return s.at(0, "something stands before the namespaces are made")
 	}
 	flags := s.Steps[i].Do.(Clone).Flags
-	const least = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID
-	if flags&least != least {
-		return s.at(i, "a box has at least a user, a mount and a pid namespace of its own")
+	const cloned = unix.CLONE_NEWUSER | unix.CLONE_NEWPID
+	if flags&cloned != cloned {
+		return s.at(i, "the inside starts in a user and a pid namespace of its own")
 	}
-	for _, n := range namespaces {
-		flags &^= n.flag
-	}
-	if flags != 0 {
+	if other(flags) {
 		// CLONE_VM or CLONE_FILES would have the inside work on nobox itself.
 		return s.at(i, "the inside shares something with nobox")
 	}
+	if u := s.of[kindUnshare]; u.n > 0 {
+		more := s.Steps[u.first].Do.(Unshare).Flags
+		switch {
+		case u.n > 1:
+			return s.at(u.last, "there is more than one Unshare")
+		case more&flags != 0:
+			return s.at(u.first, "a namespace is made twice")
+		case other(more):
+			return s.at(u.first, "that is no namespace")
+		case !u.precedes(s.need):
+			return s.at(s.need.first, "it is done in a namespace that the process then leaves")
+		}
+		flags |= more
+	}
+	if flags&unix.CLONE_NEWNS == 0 {
+		return s.at(i, "a box has at least a user, a mount and a pid namespace of its own")
+	}
 	return nil
+}
+
+// own are the namespaces that the box has of its own.
+func (s *survey) own() (flags uint64) {
+	if c := s.of[kindClone]; c.n > 0 {
+		flags = s.Steps[c.first].Do.(Clone).Flags
+	}
+	if u := s.of[kindUnshare]; u.n > 0 {
+		flags |= s.Steps[u.first].Do.(Unshare).Flags
+	}
+	return flags
+}
+
+// other says whether flags of clone(2) hold any that makes no namespace.
+func other(flags uint64) bool {
+	for _, n := range namespaces {
+		flags &^= n.flag
+	}
+	return flags != 0
 }
 
 // ---- ids
@@ -1205,7 +1241,7 @@ func badNetwork(s *survey) *CheckError {
 			return s.at(t.last, "a box has one network device")
 		}
 	}
-	if s.of[kindClone].n > 0 && s.Steps[s.of[kindClone].first].Do.(Clone).Flags&unix.CLONE_NEWNET == 0 {
+	if s.own()&unix.CLONE_NEWNET == 0 {
 		for _, t := range [...]span{s.of[kindLoopbackUp], tun, device} {
 			if t.n > 0 {
 				return s.at(t.first, "a network device of the host's is changed")

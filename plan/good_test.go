@@ -12,7 +12,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, DieWithParent{}, Await{}, MapSelf{}, SetIDs{}, Hostname{},
+	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, DieWithParent{}, Await{}, Unshare{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -77,8 +77,9 @@ func (g shape) plan() *Plan {
 	mask := Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true}
 
 	b := &Builder{}
-	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
+	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
+	b.Inside("", "while the ids are mapped", Unshare{unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
 	if g.ranges {
 		lines := func() []IDMap { return []IDMap{{0, 1000, 1}, {1, 100000, ids}} }
 		b.Host("", "they check in the host's files that these ids are the caller's", MapIDs{lines(), lines(), "/usr/bin/newuidmap", "/usr/bin/newgidmap"}).Needs = FactNewIDMap

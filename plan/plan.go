@@ -77,6 +77,9 @@ type Plan struct {
 	Notes []string // lines a run says on stderr before it starts
 }
 
+// usual is somewhat more than the steps of a box without many mounts.
+const usual = 160
+
 // A Builder appends steps and hands out slots. The zero value is ready.
 type Builder struct {
 	Steps []Step
@@ -99,6 +102,9 @@ func (b *Builder) Inside(from, why string, do Action) *Step { return b.add(Insid
 func (b *Builder) Host(from, why string, do Action) *Step { return b.add(Host, from, why, do) }
 
 func (b *Builder) add(side Side, from, why string, do Action) *Step {
+	if b.Steps == nil {
+		b.Steps = make([]Step, 0, usual) // growing costs a start memory
+	}
 	b.Steps = append(b.Steps, Step{Side: side, Do: do, From: from, Why: why})
 	return &b.Steps[len(b.Steps)-1]
 }
@@ -109,9 +115,13 @@ type StepError struct {
 	Index int
 	Step  Step
 	Err   error // an errno, or what a host step returned
+	Fork  bool  // not the step failed, but the reaper's fork behind it (Init)
 }
 
 func (e *StepError) Error() string {
+	if e.Fork {
+		return fmt.Sprintf("start the command's process: %v", e.Err)
+	}
 	if e.Step.From != "" {
 		return fmt.Sprintf("%s (%s): %v", e.Step.Do.Cannot(), e.Step.From, e.Err)
 	}

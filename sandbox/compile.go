@@ -61,8 +61,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 
 	b := &plan.Builder{}
-	b.Host("", "", plan.Clone{Flags: namespaces(o.Net)})
+	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
+	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: namespaces(o.Net)})
 
 	byHand := len(o.UIDMap)+len(o.GIDMap) > 0
 	ids.Steps(b, mapFlag(&o), !byHand, f.IDs)
@@ -114,10 +115,10 @@ func network(o *Options) slirp.Network {
 	return n
 }
 
-// namespaces of a box: all seven, but for a network shared with the host.
+// namespaces of a box besides user and pid, which it starts in: all that Linux
+// has for a container, but for a network shared with the host.
 func namespaces(n Net) uint64 {
-	ns := uint64(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC |
-		unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET)
+	ns := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET)
 	if n == NetHost {
 		ns &^= unix.CLONE_NEWNET
 	}

@@ -57,11 +57,17 @@ func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	if !errors.As(err, &failed) {
 		return Diagnosis{err, nil}
 	}
+	if failed.Fork {
+		if errors.Is(failed.Err, unix.EAGAIN) {
+			return diagnoseNamespaces(failed)
+		}
+		return Diagnosis{err, nil}
+	}
 	switch a := failed.Step.Do.(type) {
 	case plan.Exec:
 		return diagnoseExec(failed, a, o, f)
-	case plan.Clone:
-		return diagnoseClone(failed)
+	case plan.Clone, plan.Unshare:
+		return diagnoseNamespaces(failed)
 	case plan.MapIDs:
 		return diagnoseMapIDs(failed)
 	}
@@ -91,6 +97,8 @@ func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 		return refine("the system call did less than it must")
 	case errors.Is(failed.Err, unix.EMFILE):
 		return refine(fmt.Sprintf("too many open files: the limit is %d", f.NoFile[1]), "ulimit -n shows it; 64 are enough for a small box")
+	case errors.Is(failed.Err, unix.EFBIG):
+		return refine("the limit on the size of files is below the few hundred bytes that nobox writes to the box's own", "ulimit -f shows the limit")
 	case errors.Is(failed.Err, unix.ENOSPC):
 		if _, ok := failed.Step.Do.(plan.File); ok {
 			return refine("no space left on the box's tmpfs: the machine is short of memory")
@@ -130,9 +138,9 @@ func appArmorHints(f *host.Facts) []string {
 	}
 }
 
-// diagnoseClone finds why no namespaces can be made; user_namespaces(7),
+// diagnoseNamespaces finds why no namespaces can be made; user_namespaces(7),
 // namespaces(7), clone(2).
-func diagnoseClone(failed *plan.StepError) Diagnosis {
+func diagnoseNamespaces(failed *plan.StepError) Diagnosis {
 	refine := func(what, cause string, hints ...string) Diagnosis {
 		return Diagnosis{&Refined{what, failed.Step.From, cause, failed}, hints}
 	}

@@ -258,20 +258,19 @@ func reap(m *childMem, cmd uintptr) {
 
 // watchMem is what the watcher works on.
 type watchMem struct {
-	all     uint64
-	act     [4]uint64
 	pfd     [2]pollFD
-	life    uintptr // read end of a pipe whose write end only nobox holds
-	lifeEnd uintptr // that write end, to be closed
-	pidfd   uintptr // of the box's pid 1
-	tty     uintptr // the caller's terminal, if there are modes
-	modes   *modes
+	life    uintptr    // read end of a pipe whose write end only nobox holds
+	lifeEnd uintptr    // that write end, to be closed
+	pidfd   uintptr    // of the box's pid 1
 	keep    [3]uintptr // the three descriptors above, ascending
 	nkeep   uintptr
-	unused  unused
+
+	terminal uintptr // 1: tty is the caller's terminal
+	tty      uintptr
+	modes    modes
 }
 
-// modes is shared between nobox and the watcher.
+// modes is what nobox tells the watcher of the terminal.
 type modes struct {
 	raw     uint32 // nobox made the terminal raw
 	_       uint32
@@ -284,7 +283,7 @@ type modes struct {
 //go:nosplit
 //go:norace
 func watch(m *watchMem) {
-	quiet(&m.all, &m.act)
+	// All signals stay blocked, as the clone left them; none is waited for.
 	syscall.RawSyscall(unix.SYS_CLOSE, m.lifeEnd, 0, 0)
 	// Out of the terminal's reach: its signals and its hangup are for nobox.
 	syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
@@ -297,11 +296,10 @@ func watch(m *watchMem) {
 		next = k + 1
 	}
 	syscall.RawSyscall(unix.SYS_CLOSE_RANGE, next, 0xffffffff, 0)
-	m.unused.unmap()
 	// With no terminal to restore there is nothing to watch once the box has
 	// ended: nobox need not end the watcher, and wait for that.
 	fds := uintptr(2)
-	if m.modes != nil {
+	if m.terminal != 0 {
 		fds = 1
 	}
 	for {
@@ -317,7 +315,7 @@ func watch(m *watchMem) {
 	}
 	syscall.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, m.pidfd, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 	// Only what nobox made raw: the modes may be a shell's or an editor's.
-	if m.modes != nil && m.modes.raw != 0 {
+	if m.terminal != 0 && m.modes.raw != 0 {
 		syscall.RawSyscall(unix.SYS_IOCTL, m.tty, unix.TCSETS, uintptr(unsafe.Pointer(&m.modes.termios)))
 	}
 	exit(0)

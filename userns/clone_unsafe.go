@@ -1,7 +1,6 @@
 package userns
 
 import (
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -107,25 +106,17 @@ func imageEnd() (end uintptr) {
 
 func (r *region) free() { unix.Munmap(r.mem) }
 
-// sharedModes makes memory that nobox and the watcher share.
-func sharedModes() (*modes, []byte, error) {
-	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(modes{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil, nil, err
+// keep keeps the memory that a cloned process has no use for out of it: page
+// tables to copy, and pages that nobox would then have to copy before it writes
+// to them, cost a start time. What the kernel does not keep out the process
+// gets a copy of, and does not use.
+func (u *unused) keep() {
+	for _, r := range u {
+		if r[1] > r[0] {
+			// ENOMEM says that there are holes, and nothing of the rest; madvise(2).
+			syscall.RawSyscall(unix.SYS_MADVISE, r[0], r[1]-r[0], unix.MADV_DONTFORK)
+		}
 	}
-	return (*modes)(unsafe.Pointer(&mem[0])), mem, nil
-}
-
-// arenaSize is the alignment of the runtime's heap arenas; runtime/malloc.go.
-const arenaSize = 64 << 20
-
-// keepHeap keeps the heap out of the processes cloned from here on. Where the
-// kernel does not, they get a copy that they do not use.
-func keepHeap() {
-	object := new([64]byte)
-	base := uintptr(unsafe.Pointer(object)) &^ (arenaSize - 1)
-	runtime.KeepAlive(object)
-	syscall.RawSyscall(unix.SYS_MADVISE, base, arenaSize, unix.MADV_DONTFORK)
 }
 
 // buffers are empty buffers of the region for lower to fill, large enough for
@@ -224,21 +215,22 @@ func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32) (pid uintp
 	return cloneProcess(flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), r.stack(), pidfd, playPC(), uintptr(unsafe.Pointer(m)))
 }
 
-// cloneWatcher clones the watcher. Preconditions: as cloneInside.
-func cloneWatcher(wm watchMem, argv *byte) (pid uintptr, errno syscall.Errno, err error) {
-	r, err := newRegion(unsafe.Sizeof(wm))
+// cloneWatcher clones the watcher, which shares nobox's memory: it writes only
+// to its own region, which stays until the watcher has ended, and a copy would
+// cost both sides time. Preconditions: as cloneInside.
+func cloneWatcher(wm watchMem) (pid uintptr, r *region, m *watchMem, err error) {
+	r, err = newRegion(unsafe.Sizeof(wm))
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, nil, err
 	}
-	m := (*watchMem)(r.take(unsafe.Sizeof(wm)))
+	m = (*watchMem)(r.take(unsafe.Sizeof(wm)))
 	*m = wm
-	if wm.modes == nil { // the shared page lies elsewhere
-		m.unused = r.unused(imageEnd(), argv)
+	pid, errno := cloneProcess(uintptr(unix.CLONE_VM|unix.SIGCHLD), r.stack(), nil, watchPC(), uintptr(unsafe.Pointer(m)))
+	if errno != 0 {
+		r.free()
+		return 0, nil, nil, errno
 	}
-	m.all = ^uint64(0)
-	pid, errno = cloneProcess(uintptr(unix.SIGCHLD), r.stack(), nil, watchPC(), uintptr(unsafe.Pointer(m)))
-	r.free()
-	return pid, errno, nil
+	return pid, r, m, nil
 }
 
 //go:noinline

@@ -404,6 +404,9 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_SETRESGID, num(a.GID), num(a.GID), num(a.GID))
 		l.call(unix.SYS_SETRESUID, num(a.UID), num(a.UID), num(a.UID))
 
+	case plan.Unshare:
+		l.call(unix.SYS_UNSHARE, hex(int(a.Flags)))
+
 	case plan.Hostname:
 		l.call(unix.SYS_SETHOSTNAME, l.str(a.Name), num(len(a.Name)))
 

@@ -38,13 +38,14 @@ type Box struct {
 	networkPID   int
 	networkPIDFD int32
 
-	watcher int
-	lifeEnd int // closing it without ending the watcher first kills the box
-	early   *plan.StepError
-	modes   *modes // the terminal's, for the watcher; nil without one
-	Master  int    // of the box's pty, -1 without one
-	reaped  bool
-	status  unix.WaitStatus
+	watcher  int
+	watching *region // that the watcher works in
+	lifeEnd  int     // closing it without ending the watcher first kills the box
+	early    *plan.StepError
+	modes    *modes // the terminal's, for the watcher; nil without one
+	Master   int    // of the box's pty, -1 without one
+	reaped   bool
+	status   unix.WaitStatus
 }
 
 // TerminalModes tells the watcher whether nobox has made the terminal raw, and
@@ -192,7 +193,7 @@ func (b *Box) clone(flags uint64) error {
 	}
 	m.fill(slotNet, uintptr(b.network))
 	pidfd := int32(-1)
-	keepHeap()
+	m.unused.keep()
 	syscall.ForkLock.Lock()
 	pid, errno := cloneInside(uintptr(flags), b.region, m, &pidfd)
 	syscall.ForkLock.Unlock()
@@ -388,12 +389,7 @@ func (b *Box) watch(tty int) error {
 	m := watchMem{life: uintptr(p[0]), lifeEnd: uintptr(p[1]), pidfd: uintptr(b.pidfd)}
 	keep := []uintptr{m.life, m.pidfd}
 	if tty >= 0 {
-		var err error
-		if b.modes, _, err = sharedModes(); err != nil {
-			unix.Close(p[1])
-			return err
-		}
-		m.tty, m.modes = uintptr(tty), b.modes
+		m.tty, m.terminal = uintptr(tty), 1
 		keep = append(keep, m.tty)
 	}
 	for i := range keep { // three at most
@@ -405,16 +401,16 @@ func (b *Box) watch(tty int) error {
 	}
 	m.nkeep = uintptr(copy(m.keep[:], keep))
 	syscall.ForkLock.Lock()
-	pid, errno, err := cloneWatcher(m, b.mem.argv)
+	pid, r, shared, err := cloneWatcher(m)
 	syscall.ForkLock.Unlock()
-	if err == nil && errno != 0 {
-		err = errno
-	}
 	if err != nil {
 		unix.Close(p[1])
 		return err
 	}
-	b.watcher, b.lifeEnd = int(pid), p[1]
+	b.watcher, b.watching, b.lifeEnd = int(pid), r, p[1]
+	if tty >= 0 {
+		b.modes = &shared.modes
+	}
 	return nil
 }
 
@@ -491,7 +487,7 @@ func (b *Box) stepError(m message) *plan.StepError {
 		return nil
 	}
 	i := int(b.prog.ops[m.a].step)
-	e := &plan.StepError{Index: i, Step: b.plan.Steps[i], Err: ErrShort}
+	e := &plan.StepError{Index: i, Step: b.plan.Steps[i], Err: ErrShort, Fork: b.prog.ops[m.a].kind == opFork}
 	if m.b != 0 {
 		e.Err = syscall.Errno(m.b)
 		if _, ok := e.Step.Do.(plan.Exec); ok && m.b == uint32(unix.ENOENT) && m.c != 0 {

@@ -113,6 +113,8 @@ func (b *Box) Dismiss() {
 			break
 		}
 	}
+	b.modes = nil
+	b.watching.free()
 	unix.Close(b.lifeEnd)
 	b.watcher, b.lifeEnd = -1, -1
 }
