@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"nobox/plan"
 	"nobox/sandbox"
 )
@@ -13,6 +15,7 @@ type flag struct {
 	aliases []string // spellings that work but are not advertised; one letter is a short one
 	arg     string   // the argument's name, "" for a switch
 	values  []string // the words the argument may be, nil if any
+	second  string   // the second argument's name, of a flag that takes two
 	bare    string   // the argument of the flag when given without one, "" if it needs one
 	group   group
 	what    string // what fails when the flag is wrong, behind "cannot"
@@ -57,21 +60,20 @@ const (
 // The words of the flags that have a closed set of them, and the words of
 // nobox's contract that this version does not have.
 var (
-	cwdWords      = []string{"rw", "ro", "hidden"}
-	homeWords     = []string{"hidden", "ro", "rw"}
-	usernsWords   = []string{"auto", "keep-id"}
-	netWords      = []string{"none", "host", "user"}
-	explainWords  = []string{"words", "syscalls", "json"}
-	boolWords     = []string{"true", "false"}
-	laterShares   = []string{"overlay"}
-	laterNets     = []string{"pasta", "slirp4netns", "ns:"}
-	laterBindOpts = []string{"O", "noexec", "exec"}
+	cwdWords     = []string{"rw", "ro", "hidden"}
+	homeWords    = []string{"hidden", "ro", "rw"}
+	usernsWords  = []string{"auto", "keep-id"}
+	netWords     = []string{"none", "host", "user"}
+	explainWords = []string{"words", "syscalls", "json"}
+	boolWords    = []string{"true", "false"}
+	laterShares  = []string{"overlay"}
+	laterNets    = []string{"pasta", "slirp4netns", "ns:"}
 )
 
 // laterFlags are flags of nobox's contract that this version does not have;
 // one letter is a short one.
 var laterFlags = []string{
-	"overlay", "mount", "bind", "ro-bind", "mask", "device",
+	"overlay",
 	"publish", "p", "dns", "dns-search", "add-host", "host-port", "allow-host",
 	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
 	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
@@ -137,10 +139,10 @@ With ro the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docke
 		set: func(v string, o *Invocation) error { return share(v, homeWords, &o.Options.Home) },
 	},
 	{
-		name: "volume", short: "v", arg: "SRC:DST[:ro|rw]", repeat: true, takes: takesBind, group: groupFiles,
+		name: "volume", short: "v", arg: "SRC:DST[:OPTIONS]", repeat: true, takes: takesBind, group: groupFiles,
 		what: "bind",
 		help: "share SRC of the host at DST",
-		long: `Shares the file or directory SRC of the host with the box, at DST: read-write, or read-only with ":ro", what is mounted below SRC too. Set-user-ID bits and device files have no effect there.
+		long: `Shares the file or directory SRC of the host with the box, at DST. Its options are separated by commas: "rw", the default, or "ro", which holds for what is mounted below SRC too; "noexec" or "exec"; "rbind", the default, or "bind", with which an empty directory stands for what is mounted below SRC. nosuid and nodev always hold: set-user-ID bits and device files have no effect.
 
 SRC is a path of the host; a relative one starts with "." or has a "/" in it. DST is an absolute path inside. The most specific DST wins whatever the order of the flags; the same DST twice is an error. A DST that does not exist below a writable directory of the host is an error too: nobox leaves nothing behind on the host.
 
@@ -152,6 +154,72 @@ SRC is a path of the host; a relative one starts with "." or has a "/" in it. DS
 			}
 			b.From = o.given
 			o.Options.Binds = append(o.Options.Binds, b)
+			return nil
+		},
+	},
+	{
+		name: "bind", arg: "SRC", second: "DST", repeat: true, takes: takesFile, group: groupFiles,
+		what: "bind",
+		help: "share SRC at DST, as bwrap spells it",
+		long: `Shares SRC of the host with the box at DST, read-write, as -v SRC:DST does; with two arguments, as in bwrap(1), either may have a ":" in it.`,
+		set:  func(v string, o *Invocation) error { return o.bindTwo(v, false) },
+	},
+	{
+		name: "ro-bind", arg: "SRC", second: "DST", repeat: true, takes: takesFile, group: groupFiles,
+		what: "bind",
+		help: "the same, read-only",
+		long: `Shares SRC of the host with the box at DST, read-only, as -v SRC:DST:ro does; with two arguments, as in bwrap(1).`,
+		set:  func(v string, o *Invocation) error { return o.bindTwo(v, true) },
+	},
+	{
+		name: "mount", arg: "KEY=VALUE,...", repeat: true, group: groupFiles,
+		what: "mount",
+		help: "type=bind|tmpfs,source=,target=, as in docker",
+		long: `Mounts as docker(1) and podman(1) spell it, pairs separated by commas. A field in double quotes may have commas in it.
+
+For type=bind, the default: source or src, target, dst or destination, readonly or ro, noexec, bind-recursive=enabled|disabled. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec.
+
+  nobox --mount type=bind,source=$PWD/data,target=/mnt,readonly -- ls /mnt
+  nobox --mount type=tmpfs,target=/mnt,tmpfs-size=64m -- df /mnt`,
+		set: func(v string, o *Invocation) error { return o.mount(v) },
+	},
+	{
+		name: "mask", arg: "PATH|GLOB", repeat: true, takes: takesFile, group: groupFiles,
+		what: "mask",
+		help: "put something empty over what is at PATH",
+		long: `Puts an empty, read-only file or directory over what the box has at PATH, by whatever name it could see it: where a link leads, and in other shares of it. PATH is a path inside; one without "/" at its front counts from the working directory. What is not there cannot be masked: that is an error. A flag that names a place below a masked directory still shows it.
+
+In a GLOB "*", "?" and "[...]" stand for part of a name, dot files included, and "**" for any number of directories. It is looked up once, before the box starts: what is made later is not masked, and one that matches nothing masks nothing. Quote it, or the shell expands it.
+
+  nobox --mask '**/.env' --mask /etc/machine-id -- bash`,
+		set: func(v string, o *Invocation) error {
+			if v == "" {
+				return emptyPath()
+			}
+			o.Options.Masks = append(o.Options.Masks, sandbox.Mask{Path: v, From: o.given})
+			return nil
+		},
+	},
+	{
+		name: "device", arg: "PATH[:DST]", repeat: true, takes: takesFile, group: groupFiles,
+		what: "share the device",
+		help: "share a device, such as /dev/kvm",
+		long: `Shares the device PATH of the host with the box, or a directory of /dev, at the same place or at DST. Who may open it is what the host's permissions say of the caller.
+
+  nobox --device /dev/kvm -- qemu-system-x86_64 -accel kvm`,
+		set: func(v string, o *Invocation) error {
+			src, dst, two := strings.Cut(v, ":")
+			if !two {
+				dst = src
+			}
+			if err := hostPath(src); err != nil {
+				return err
+			}
+			at, err := mountPoint(dst)
+			if err != nil {
+				return err
+			}
+			o.Options.Devices = append(o.Options.Devices, sandbox.Device{Source: src, Target: at, From: o.given})
 			return nil
 		},
 	},

@@ -36,6 +36,9 @@ type parsing struct {
 
 	ids struct{ by, given string } // the one of --userns, -r, -c, --uidmap in force
 
+	seconds []string // the second arguments of the flags that take two, in order
+	second  string   // that of the flag at hand
+
 	fileEnv, env []sandbox.EnvVar
 	readFile     func(name string) ([]byte, error)
 }
@@ -62,6 +65,7 @@ func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, e
 		}
 	}
 	o := &Invocation{parsing: parsing{readFile: readFile}}
+	args, o.seconds = takeSeconds(args)
 	o.Options.StopTimeout = DefaultStopTimeout
 	fs := flagSet(args)
 	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
@@ -169,13 +173,23 @@ func (o *Invocation) setFlag(s *spelling, value string) error {
 	f := s.flag
 	o.spelled = s.as()
 	o.given = f.written(o.spelled, value)
+	if f.second != "" && len(o.seconds) > 0 {
+		o.second, o.seconds = o.seconds[0], o.seconds[1:]
+		if o.second != "" {
+			o.given += " " + show(o.second)
+		}
+	}
 	switch {
 	case f.needsValue() && looksLikeFlag(value):
 		return f.wrong(o.spelled, flagForValue(value))
-	case strings.IndexByte(value, 0) >= 0:
+	case strings.IndexByte(value, 0) >= 0, strings.IndexByte(o.second, 0) >= 0:
 		return f.wrong(o.given, nulInValue())
 	}
+	if f.second != "" && o.second == "" {
+		return f.wrong(o.given, needsTwo(f))
+	}
 	err := f.set(value, o)
+	o.second = ""
 	switch {
 	case err == nil, err == errHelp, err == errVersion:
 		return err
@@ -220,6 +234,28 @@ func misread(args []string) error {
 		}
 	}
 	return nil
+}
+
+// takeSeconds takes the second arguments of the flags that have two, as bwrap
+// spells them, out of the arguments: pflag knows of one.
+func takeSeconds(args []string) (rest, seconds []string) {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		f := lookup(args[i])
+		if f == nil || f.second == "" || i+2 >= len(args) || args[i+1] == "--" || looksLikeFlag(args[i+1]) || looksLikeFlag(args[i+2]) {
+			if f != nil && f.second != "" {
+				seconds = append(seconds, "") // there is none, which setFlag says
+			}
+			continue
+		}
+		if rest == nil {
+			args = slices.Clone(args)
+			rest = args
+		}
+		seconds = append(seconds, args[i+2])
+		args = slices.Delete(args, i+2, i+3)
+		i++
+	}
+	return args, seconds
 }
 
 // beforeDashes are the arguments before the first "--". There nobox's own end:

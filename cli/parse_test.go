@@ -65,6 +65,18 @@ func TestFlagsSetOptions(t *testing.T) {
 		{"-v ..:/b:ro,ro,nodev", opts{Binds: []sandbox.Bind{{Source: "..", Target: "/b", ReadOnly: true, From: "-v ..:/b:ro,ro,nodev"}}}},
 		{"-v x/:/b", opts{Binds: []sandbox.Bind{{Source: "x/", Target: "/b", From: "-v x/:/b"}}}},
 
+		{"-v /a:/b:noexec,bind", opts{Binds: []sandbox.Bind{{Source: "/a", Target: "/b", NoExec: true, Flat: true, From: "-v /a:/b:noexec,bind"}}}},
+		{"--bind /a:x /b --ro-bind . /c -- ls", opts{Command: []string{"ls"}, Binds: []sandbox.Bind{{Source: "/a:x", Target: "/b", From: "--bind /a:x /b"},
+			{Source: ".", Target: "/c", ReadOnly: true, From: "--ro-bind . /c"}}}},
+		{"--mount type=bind,src=/a,dst=/b,readonly,bind-recursive=disabled", opts{Binds: []sandbox.Bind{{Source: "/a", Target: "/b", ReadOnly: true, Flat: true,
+			From: "--mount type=bind,src=/a,dst=/b,readonly,bind-recursive=disabled"}}}},
+		{"--mount \"source=/a,b\",target=/b,ro=false", opts{Binds: []sandbox.Bind{{Source: "/a,b", Target: "/b", From: "--mount \"\\\"source=/a,b\\\",target=/b,ro=false\""}}}},
+		{"--mount type=tmpfs,destination=/t,tmpfs-size=1k,tmpfs-mode=700,noexec", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", Size: 1024, Mode: 0o700,
+			Options: struct{ ReadOnly, NoExec bool }{false, true}, From: "--mount type=tmpfs,destination=/t,tmpfs-size=1k,tmpfs-mode=700,noexec"}}}},
+		{"--mask **/.env --mask /etc", opts{Masks: []sandbox.Mask{{Path: "**/.env", From: "--mask **/.env"}, {Path: "/etc", From: "--mask /etc"}}}},
+		{"--device /dev/kvm --device /dev/a:/dev/b/", opts{Devices: []sandbox.Device{{Source: "/dev/kvm", Target: "/dev/kvm", From: "--device /dev/kvm"},
+			{Source: "/dev/a", Target: "/dev/b", From: "--device /dev/a:/dev/b/"}}}},
+
 		{"--tmpfs /t", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", From: "--tmpfs /t"}}}},
 		{"--tmpfs //t/:size=64m,mode=0700,ro,noexec,nosuid,nodev", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", Size: 64 << 20, Mode: 0o700,
 			Options: struct{ ReadOnly, NoExec bool }{true, true}, From: "--tmpfs //t/:size=64m,mode=0700,ro,noexec,nosuid,nodev"}}}},
@@ -186,6 +198,9 @@ func TestEveryFlagIsSetBySomeTestLine(t *testing.T) {
 			if f.needsValue() {
 				args = append(args, good(&f))
 			}
+			if f.second != "" {
+				args = append(args, "/b")
+			}
 			if _, err := parse(args, func(string) ([]byte, error) { return []byte("A=B\n"), nil }); err != nil {
 				t.Errorf("%q: %v", args, err)
 			}
@@ -224,8 +239,10 @@ func good(f *flag) string {
 	switch f.arg {
 	case "C:H:N":
 		return "0:0:1"
-	case "DST[:OPTIONS]":
+	case "DST[:OPTIONS]", "PATH[:DST]":
 		return "/a"
+	case "KEY=VALUE,...":
+		return "type=tmpfs,target=/a"
 	}
 	return "7"
 }
@@ -356,11 +373,21 @@ func TestMistakes(t *testing.T) {
 		{"-v /a:/b/..", "cannot bind (-v /a:/b/..): / is the root itself\nhint: --rootfs DIR takes another root"},
 		{"-v /a:b:/c", `cannot bind (-v /a:b:/c): there is one ":" too many; a path with ":" in it cannot be written here`},
 		{"-v /a:/b:ro:rw", `cannot bind (-v /a:/b:ro:rw): there is one ":" too many; a path with ":" in it cannot be written here`},
-		{"-v /a:/b:", `cannot bind (-v /a:/b:): "" is not one of ro, rw`},
-		{"-v /a:/b:rx", "cannot bind (-v /a:/b:rx): rx is not one of ro, rw"},
+		{"-v /a:/b:", `cannot bind (-v /a:/b:): "" is not one of ro, rw, noexec, exec, bind, rbind`},
+		{"-v /a:/b:rx", "cannot bind (-v /a:/b:rx): rx is not one of ro, rw, noexec, exec, bind, rbind"},
 		{"-v /a:/b:ro,rw", "cannot bind (-v /a:/b:ro,rw): ro and rw exclude one another"},
 		{"-v /a:/b:O", "cannot bind (-v /a:/b:O): O is not in this version, which has ro and rw"},
-		{"-v /a:/b:ro,noexec", "cannot bind (-v /a:/b:ro,noexec): noexec is not in this version, which has ro and rw"},
+		{"-v /a:/b:exec,noexec", "cannot bind (-v /a:/b:exec,noexec): exec and noexec exclude one another"},
+		{"--bind /a", "cannot bind (--bind /a): it needs two arguments: SRC DST"},
+		{"--ro-bind /a -- /b", "cannot bind (--ro-bind /a): it needs two arguments: SRC DST"},
+		{"--bind /a b", "cannot bind (--bind /a b): b is not an absolute path of the box: it starts with \"/\""},
+		{"--mount type=bind,source=/a", "cannot mount (--mount type=bind,source=/a): it lacks target="},
+		{"--mount type=bind,dst=/a", "cannot mount (--mount type=bind,dst=/a): it lacks source="},
+		{"--mount type=tmpfs,dst=/a,src=/b", "cannot mount (--mount type=tmpfs,dst=/a,src=/b): source is not for type=tmpfs"},
+		{"--mount type=image,dst=/a", "cannot mount (--mount type=image,dst=/a): image is not one of bind, tmpfs"},
+		{"--mount type=bind,target", "cannot mount (--mount type=bind,target): target is not KEY=VALUE"},
+		{"--mount dst=/a,dst=/b,src=/c", "cannot mount (--mount dst=/a,dst=/b,src=/c): target=/a and dst=/b exclude one another"},
+		{"--mount src=/c,\"dst=/a", "cannot mount (--mount \"src=/c,\\\"dst=/a\"): a double quote is not closed"},
 		{"-v /a:/b:Z", "cannot bind (-v /a:/b:Z): nobox does not relabel files for SELinux (Z): what the caller can read, the box can; leave it out"},
 		{"-v ~/a:/b", `cannot bind (-v ~/a:/b): the shell left the ~ as it is, which it replaces at the start of a word only` +
 			"\n" + `hint: write "$HOME/a", or "./~" for a directory of that name`},
@@ -452,7 +479,7 @@ func TestMistakes(t *testing.T) {
 
 func TestAMistakeShowsTheLineOfHelpThatMatters(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
-		{"-v x", "-v, --volume SRC:DST[:ro|rw]  share SRC of the host at DST"},
+		{"-v x", "-v, --volume SRC:DST[:OPTIONS]  share SRC of the host at DST"},
 		{"--chdir x", "-w, --workdir DIR  start the command in DIR of the box"},
 		{"--hosname x", "--hostname NAME  host name inside (default nobox)"},
 		{"--explain=x", "--explain[=HOW]  print the plan: in words, syscalls, json"},

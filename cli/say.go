@@ -155,6 +155,8 @@ func (f *flag) usage() string {
 		return s + "[=" + f.arg + "]"
 	case f.values != nil && f.arg != "":
 		return s + "=" + f.arg
+	case f.second != "":
+		return s + " " + f.arg + " " + f.second
 	case f.arg != "":
 		return s + " " + f.arg
 	}
@@ -186,6 +188,8 @@ func notOneOf(v string, words []string) error {
 func notYet(v string, words []string) error {
 	return causef("%s is not in this version, which has %s", show(v), all(words))
 }
+
+func needsTwo(f *flag) error { return causef("it needs two arguments: %s %s", f.arg, f.second) }
 
 func noValue() error { return causef("it needs a value") }
 
@@ -232,6 +236,18 @@ func colonInPath() error {
 func namedVolume(v string) error {
 	return causef("%s would be a volume with a name, which nobox does not have; the path is %s", show(v), show("./"+v))
 }
+
+func notPair(v string) error {
+	return causef("%s is not KEY=VALUE", show(v))
+}
+
+func unknownKey(k string, keys []string) error {
+	return causef("%s is not one of %s", show(k), strings.Join(keys, ", "))
+}
+
+func missingKey(k string) error { return causef("it lacks %s=", k) }
+
+func notForType(k, typ string) error { return causef("%s is not for type=%s", show(k), typ) }
 
 func noRelabelling(o string) error {
 	return causef("nobox does not relabel files for SELinux (%s): what the caller can read, the box can; leave it out", o)

@@ -103,26 +103,192 @@ func bind(v string) (sandbox.Bind, error) {
 	if len(part) == 2 {
 		return b, nil
 	}
-	mode := ""
-	for o := range strings.SplitSeq(part[2], ",") {
+	err = bindOptions(&b, part[2])
+	return b, err
+}
+
+// bindOptions reads the options of a bind.
+func bindOptions(b *sandbox.Bind, opts string) error {
+	var seen [3]string
+	for o := range strings.SplitSeq(opts, ",") {
+		which := 0
 		switch o {
 		case "ro", "rw":
-			if mode != "" && mode != o {
-				return b, contradiction("ro", "rw")
-			}
-			mode = o
+			b.ReadOnly = o == "ro"
+		case "noexec", "exec":
+			which, b.NoExec = 1, o == "noexec"
+		case "bind", "rbind":
+			which, b.Flat = 2, o == "bind"
 		case "nosuid", "nodev": // so it is in any case
+			continue
 		case "z", "Z":
-			return b, noRelabelling(o)
+			return noRelabelling(o)
+		case "O":
+			return notYet(o, []string{"ro", "rw"})
 		default:
-			if isLater(o, laterBindOpts) {
-				return b, notYet(o, []string{"ro", "rw"})
+			return notOneOf(o, []string{"ro", "rw", "noexec", "exec", "bind", "rbind"})
+		}
+		if seen[which] != "" && seen[which] != o {
+			return contradiction(seen[which], o)
+		}
+		seen[which] = o
+	}
+	return nil
+}
+
+// bindTwo is a bind of two arguments.
+func (o *Invocation) bindTwo(src string, readOnly bool) error {
+	if err := hostPath(src); err != nil {
+		return err
+	}
+	dst, err := mountPoint(o.second)
+	if err != nil {
+		return err
+	}
+	o.Options.Binds = append(o.Options.Binds, sandbox.Bind{Source: src, Target: dst, ReadOnly: readOnly, From: o.given})
+	return nil
+}
+
+// mountKeys are the keys of --mount, with what they mean to nobox.
+var mountKeys = [...]struct{ key, as string }{
+	{"type", "type"}, {"source", "source"}, {"src", "source"}, {"target", "target"}, {"dst", "target"}, {"destination", "target"},
+	{"readonly", "ro"}, {"ro", "ro"}, {"noexec", "noexec"}, {"bind-recursive", "bind-recursive"},
+	{"tmpfs-size", "size"}, {"size", "size"}, {"tmpfs-mode", "mode"}, {"mode", "mode"},
+}
+
+// mount reads KEY=VALUE,... as docker and podman have it: one line of CSV.
+func (o *Invocation) mount(v string) error {
+	fields, err := splitFields(v)
+	if err != nil {
+		return err
+	}
+	m := map[string]string{}
+	for _, field := range fields {
+		key, val, pair := strings.Cut(field, "=")
+		as := ""
+		for _, k := range mountKeys {
+			if k.key == key {
+				as = k.as
 			}
-			return b, notOneOf(o, []string{"ro", "rw"})
+		}
+		switch {
+		case as == "":
+			var keys []string
+			for _, k := range mountKeys {
+				keys = append(keys, k.key)
+			}
+			return unknownKey(key, keys)
+		case as == "ro" || as == "noexec":
+			on := true
+			if pair {
+				if err := onOff(val, &on); err != nil {
+					return err
+				}
+			}
+			val = strconv.FormatBool(on)
+		case !pair || val == "":
+			return notPair(field)
+		}
+		if old, twice := m[as]; twice && old != val {
+			return contradiction(as+"="+old, field)
+		}
+		m[as] = val
+	}
+	typ := m["type"]
+	if typ == "" {
+		typ = "bind"
+	}
+	for _, k := range mountKeys {
+		key := k.as
+		if m[key] == "" {
+			continue
+		}
+		fits := key == "type" || key == "target" || key == "ro" || key == "noexec" ||
+			typ == "bind" && (key == "source" || key == "bind-recursive") || typ == "tmpfs" && (key == "size" || key == "mode")
+		if (typ == "bind" || typ == "tmpfs") && !fits {
+			return notForType(key, typ)
 		}
 	}
-	b.ReadOnly = mode == "ro"
-	return b, nil
+	if m["target"] == "" {
+		return missingKey("target")
+	}
+	dst, err := mountPoint(m["target"])
+	if err != nil {
+		return err
+	}
+	switch typ {
+	case "bind":
+		if m["source"] == "" {
+			return missingKey("source")
+		}
+		if err := hostPath(m["source"]); err != nil {
+			return err
+		}
+		b := sandbox.Bind{Source: m["source"], Target: dst, ReadOnly: m["ro"] == "true", NoExec: m["noexec"] == "true", From: o.given}
+		switch m["bind-recursive"] {
+		case "", "enabled":
+		case "disabled":
+			b.Flat = true
+		default:
+			return notOneOf(m["bind-recursive"], []string{"enabled", "disabled"})
+		}
+		o.Options.Binds = append(o.Options.Binds, b)
+	case "tmpfs":
+		t := sandbox.Tmpfs{Target: dst, From: o.given}
+		t.Options.ReadOnly, t.Options.NoExec = m["ro"] == "true", m["noexec"] == "true"
+		if m["size"] != "" {
+			if t.Size, err = size(m["size"]); err != nil {
+				return err
+			}
+		}
+		if m["mode"] != "" {
+			if t.Mode, err = fileMode(m["mode"]); err != nil {
+				return err
+			}
+		}
+		o.Options.Tmpfs = append(o.Options.Tmpfs, t)
+	default:
+		return notOneOf(typ, []string{"bind", "tmpfs"})
+	}
+	return nil
+}
+
+// splitFields splits a line of comma-separated fields; one in double quotes
+// may have commas in it, and "" in such a one is a double quote; RFC 4180.
+func splitFields(v string) (fields []string, err error) {
+	for {
+		if !strings.HasPrefix(v, `"`) {
+			field, rest, more := strings.Cut(v, ",")
+			fields = append(fields, field)
+			if !more {
+				return fields, nil
+			}
+			v = rest
+			continue
+		}
+		var b strings.Builder
+		v = v[1:]
+		for {
+			part, rest, closed := strings.Cut(v, `"`)
+			if !closed {
+				return nil, causef("a double quote is not closed")
+			}
+			b.WriteString(part)
+			if v = rest; !strings.HasPrefix(v, `"`) {
+				break
+			}
+			b.WriteByte('"')
+			v = v[1:]
+		}
+		fields = append(fields, b.String())
+		if v == "" {
+			return fields, nil
+		}
+		if v[0] != ',' {
+			return nil, causef("behind a double quote there is no comma")
+		}
+		v = v[1:]
+	}
 }
 
 // tmpfs reads DST[:OPTION,...].

@@ -38,6 +38,11 @@ _nobox() {
         --cwd|--cwd=) kind='rw ro hidden' ;;
         --home|--home=) kind='hidden ro rw' ;;
         -v|--volume|--volume=) kind='bind' ;;
+        --bind|--bind=) kind='file' ;;
+        --ro-bind|--ro-bind=) kind='file' ;;
+        --mount|--mount=) kind='none' ;;
+        --mask|--mask=) kind='file' ;;
+        --device|--device=) kind='file' ;;
         --tmpfs|--tmpfs=) kind='none' ;;
         --userns|--userns=) kind='auto keep-id' ;;
         --uidmap|--uidmap=) kind='none' ;;
@@ -98,7 +103,7 @@ complete -F _nobox nobox
 # _nobox_words finds flags, verbs and what goes with a verb.
 _nobox_words() {
     case $1 in
-        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --cwd --home --volume --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help); return ;;
+        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         version) (( $# > 1 )) && return ;;
     esac
@@ -111,6 +116,11 @@ _nobox_words() {
         --cwd=
         --home=
         -v --volume
+        --bind
+        --ro-bind
+        --mount
+        --mask
+        --device
         --tmpfs
         --userns=
         -r --map-root-user

@@ -13,6 +13,8 @@ type Questions struct {
 	Sources []string // paths of the host, as the caller wrote them
 	Places  []Place  // places below a root or a source
 	Files   []Place  // files whose content is wanted, 1 MiB at most
+	Globs   []Glob   // patterns to be looked up, once
+	Shown   []Shown  // what the box shows, for the patterns
 }
 
 // A Place is a path below a directory of the host: Base "/" is the host's own
@@ -101,6 +103,7 @@ type Facts struct {
 	Places  map[Place]PlaceFact
 	Sources map[string]SourceFact
 	Files   map[Place]FileFact
+	Globs   map[Glob]GlobFact
 
 	// Refused holds the facts that a start found untrue, and how.
 	Refused map[plan.Fact]string

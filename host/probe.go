@@ -61,6 +61,14 @@ func (f *Facts) Look(q Questions) {
 			f.Places[p] = place(p, known)
 		}
 	}
+	for _, g := range q.Globs {
+		if f.Globs == nil {
+			f.Globs = map[Glob]GlobFact{}
+		}
+		if _, done := f.Globs[g]; !done {
+			f.Globs[g] = glob(g, q.Shown)
+		}
+	}
 	for _, p := range q.Files {
 		if _, done := f.Files[p]; !done {
 			c, err := readBelow(p, 1<<20)

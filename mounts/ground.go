@@ -45,7 +45,7 @@ func (m *builder) under(at string) *ground {
 // know indexes what was asked about by what it turned out to be: a place is
 // asked by the name it was given, with links on the way.
 func (m *builder) know() {
-	asked := m.v.Places()
+	asked := m.v.Places(m.f)
 	m.known = make(map[host.Place]host.PlaceFact, 2*len(asked))
 	for _, p := range asked {
 		pf, ok := m.f.Places[p]

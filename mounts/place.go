@@ -26,6 +26,8 @@ func (m *builder) place(e *entry) error {
 		return m.bind(e)
 	case Mask:
 		return m.maskPlace(e)
+	case Device:
+		return m.device(e)
 	case Make:
 		if g := m.under(e.at); g.source == "" {
 			rel, _ := below(g.at, e.at)
@@ -59,7 +61,7 @@ func (m *builder) place(e *entry) error {
 func (m *builder) bind(e *entry) error {
 	dir := e.SourceKind == host.Dir
 	if e.SourceKind == host.CharDev || e.SourceKind == host.None {
-		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("it is a device")}
+		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("it is a device"), Remedy: "--device shares one"}
 	}
 	// What an outer bind already shows the same way needs no second mount.
 	if g := m.under(e.at); e.From == "" && g.source != "" && g.at != "/" {
@@ -85,7 +87,50 @@ func (m *builder) bind(e *entry) error {
 		m.Inside(e.From, e.Why, plan.OpenTree{Source: src, Recursive: true, Attr: attr, Into: tree})
 	}
 	m.Inside(e.From, "", plan.Attach{Tree: tree, Root: m.root, At: plan.BoxPath(e.at), What: "bind " + plan.Quote(string(e.Source))})
-	m.stand(&ground{at: e.at, tree: tree, source: e.Source, writable: !attr.ReadOnly, from: e.From, why: "what is bound at " + plan.Quote(e.at)})
+	g := &ground{at: e.at, tree: tree, source: e.Source, writable: !attr.ReadOnly, from: e.From, why: "what is bound at " + plan.Quote(e.at)}
+	m.stand(g)
+	if e.Flat && dir {
+		m.flatten(e, g)
+	}
+	return nil
+}
+
+// flatten covers what is mounted below a source. The kernel gives no tree
+// without it: what a mount covers on the host would come to light
+// (mount_namespaces(7), on locked mounts).
+func (m *builder) flatten(e *entry, g *ground) {
+	last := ""
+	for _, p := range m.f.Mounts.Below(g.source) {
+		rel, _ := below(string(g.source), string(p))
+		if _, in := below(last, rel); in && last != "" {
+			continue // covered with what it is mounted on
+		}
+		kind := m.known[host.Place{Base: g.source, Path: rel, Bound: true}].Kind
+		at := path.Join(g.at, rel)
+		if kind == host.None || m.hidden[at] {
+			continue
+		}
+		last = rel
+		m.hidden[at] = true
+		m.Inside(e.From, "mounted on the host, and not asked for", plan.Attach{Tree: m.mask(kind == host.Dir), Root: m.root, At: plan.BoxPath(at), What: "mask"})
+	}
+}
+
+// device shares a device, or a directory of them.
+func (m *builder) device(e *entry) error {
+	dir := e.SourceKind == host.Dir
+	if e.SourceKind == host.File || e.SourceKind == host.None {
+		return &Error{What: e.what(), Flag: e.From, Cause: fmt.Errorf("it is %v, not a device", e.SourceKind)}
+	}
+	if _, ok := below("/dev", string(e.Source)); !ok {
+		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("it does not lie below /dev")}
+	}
+	if err := m.point(e, dir); err != nil {
+		return err
+	}
+	tree := m.NewSlot()
+	m.Inside(e.From, e.Why, plan.OpenTree{Source: e.Source, Recursive: dir, Attr: plan.Attr{NoSuid: true, NoExec: true}, Into: tree})
+	m.Inside(e.From, "", plan.Attach{Tree: tree, Root: m.root, At: plan.BoxPath(e.at), What: "share a device"})
 	return nil
 }
 

@@ -128,7 +128,7 @@ func (m *builder) settle(e *entry, t *table) (keep bool, err error) {
 		t.asked[string(old.At)] = old
 		return false, nil
 	}
-	if e.From == "" || e.system {
+	if e.From == "" || e.system || e.What == Mask && old.What == Mask {
 		return false, nil
 	}
 	return bad(fmt.Errorf("%s is already there (%s)", plan.Quote(e.at), old.From), "")
@@ -155,6 +155,8 @@ func (e Entry) what() string {
 	switch e.What {
 	case Bind:
 		return "bind " + plan.Quote(string(e.Source)) + " at " + plan.Quote(string(e.At))
+	case Device:
+		return "share the device " + plan.Quote(string(e.Source))
 	case Mask:
 		return "mask " + plan.Quote(string(e.At))
 	}

@@ -1,6 +1,7 @@
 package mounts
 
 import (
+	"errors"
 	"path"
 
 	"nobox/host"
@@ -43,6 +44,12 @@ func (m *builder) mask(dir bool) plan.Slot {
 func (m *builder) maskPlace(e *entry) error {
 	have := m.standing(e.at)
 	if have.Kind == host.None {
+		if e.From == "" {
+			return nil
+		}
+		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("there is nothing in the box"), Remedy: "only what is there can be masked"}
+	}
+	if m.hidden[e.at] {
 		return nil
 	}
 	if g := m.under(e.at); g.source != "" {

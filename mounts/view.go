@@ -33,12 +33,13 @@ type View struct {
 type What uint8
 
 const (
-	Bind  What = iota // a tree of the host
-	Tmpfs             // an empty file system in memory
-	Empty             // an empty directory in memory that hides what is there; it may be missing
-	Make              // a directory to be made where that touches no host directory; else nothing
-	Mask              // an empty, read-only file or directory in the place of what is there
-	Link              // a symbolic link to Target where that touches no host directory; else nothing
+	Bind   What = iota // a tree of the host
+	Tmpfs              // an empty file system in memory
+	Empty              // an empty directory in memory that hides what is there; it may be missing
+	Make               // a directory to be made where that touches no host directory; else nothing
+	Mask               // an empty, read-only file or directory in the place of what is there
+	Device             // a device of the host, or a directory of them
+	Link               // a symbolic link to Target where that touches no host directory; else nothing
 )
 
 // An Entry is one place of the view that is not the root's own.
@@ -50,6 +51,7 @@ type Entry struct {
 	SourceKind host.Kind
 	ReadOnly   bool
 	NoExec     bool
+	Flat       bool   // of a Bind: an empty directory stands for each mount below
 	Target     string // of a Link
 	Size       uint64 // of a Tmpfs, bytes; 0 is the kernel's default
 	Mode       uint32 // of a Tmpfs, an Empty or a Make
@@ -92,7 +94,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 func (e *Error) Hint() string  { return e.Remedy }
 
 // Places are what Steps needs to know of the root.
-func (v View) Places() []host.Place {
+func (v View) Places(f *host.Facts) []host.Place {
 	ps := make([]host.Place, 0, 3*len(v.Entries)+48)
 	ask := func(p string) { ps = append(ps, host.Place{Base: v.base(), Path: p}) }
 	// A place below a bind is looked at in what is bound.
@@ -119,6 +121,12 @@ func (v View) Places() []host.Place {
 	for _, e := range v.Entries {
 		ask(string(e.At))
 		inner(string(e.At))
+		if e.Flat {
+			for _, p := range f.Mounts.Below(e.Source) {
+				rel, _ := below(string(e.Source), string(p))
+				ps = append(ps, host.Place{Base: e.Source, Path: rel, Bound: true})
+			}
+		}
 		if rel, ok := below("/sys", string(e.At)); ok {
 			ps = append(ps, host.Place{Base: "/sys", Path: rel, Bound: true})
 		}

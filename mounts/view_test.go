@@ -38,7 +38,7 @@ func steps(v View, tree nstest.Tree) (*plan.Plan, error) {
 		}
 		v.Entries[i] = e
 	}
-	tree.Answer(f, host.Questions{Places: v.Places()})
+	tree.Answer(f, host.Questions{Places: v.Places(f)})
 	b := &plan.Builder{}
 	if _, err := v.Steps(b, f); err != nil {
 		return nil, err
@@ -500,10 +500,17 @@ func TestTheBoxsOwnFilesOfEtcLieOverWhatIsThere(t *testing.T) {
 
 func TestAMaskCoversWhatIsThereAndNothingElse(t *testing.T) {
 	mask := func(at string) Entry { return Entry{At: plan.BoxPath(at), What: Mask, From: "--mask " + at} }
-	p := must(t, View{Entries: []Entry{mask("/etc/passwd"), mask("/srv/data"), mask("/srv/none")}}, nstest.Host())
+	p := must(t, View{Entries: []Entry{mask("/etc/passwd"), mask("/srv/data")}}, nstest.Host())
 	at := attached(p)
-	if !slices.Contains(at, "/etc/passwd") || !slices.Contains(at, "/srv/data") || slices.Contains(at, "/srv/none") {
+	if !slices.Contains(at, "/etc/passwd") || !slices.Contains(at, "/srv/data") {
 		t.Errorf("%q", at)
+	}
+}
+
+func TestAMaskOfNothingIsAnError(t *testing.T) {
+	_, err := steps(View{Entries: []Entry{{At: "/srv/none", What: Mask, From: "--mask /srv/none"}}}, nstest.Host())
+	if err == nil || err.Error() != "cannot mask /srv/none (--mask /srv/none): there is nothing in the box" {
+		t.Error(err)
 	}
 }
 

@@ -126,7 +126,7 @@ func (d *die) options() Options {
 		o.Workdir = d.place()
 	}
 	o.Binds = some(d, func() Bind {
-		b := Bind{Source: pick(d, d.place(), d.place(), "in", "../project", d.word("x")), Target: d.target(), ReadOnly: d.one(2)}
+		b := Bind{Source: pick(d, d.place(), d.place(), "in", "../project", d.word("x")), Target: d.target(), ReadOnly: d.one(2), NoExec: d.one(4), Flat: d.one(4)}
 		if b.Source == "" {
 			b.Source = "."
 		}
@@ -139,6 +139,23 @@ func (d *die) options() Options {
 		t.From = "--tmpfs " + plan.Quote(t.Target)
 		return t
 	})
+	if d.one(6) {
+		o.Masks = some(d, func() Mask {
+			m := Mask{Path: pick(d, d.place(), d.place(), "in", "**/*", "/srv/**/file", "/etc/h*", "/**", "["+d.place())}
+			m.From = "--mask " + plan.Quote(m.Path)
+			return m
+		})
+	}
+	if d.one(10) {
+		o.Devices = some(d, func() Device {
+			v := Device{Source: pick(d, "/dev/tty", "/dev/sda", "/dev", d.place()), Target: d.target()}
+			if v.Source == "" {
+				v.Source = "/dev/zero"
+			}
+			v.From = "--device " + plan.Quote(v.Source)
+			return v
+		})
+	}
 	o.Env = some(d, func() EnvVar {
 		e := EnvVar{Name: pick(d, "PATH", "HOME", "TERM", d.name()), Value: d.word("v", "/bin", ""), FromCaller: d.one(3)}
 		if e.From = "-e " + plan.Quote(e.Name); e.FromCaller {

@@ -15,10 +15,12 @@ type Options struct {
 	Rootfs   plan.HostPath
 	ReadOnly bool // --read-only
 
-	Cwd   Share // --cwd; ShareDefault is rw, or nothing where that would share the home
-	Home  Share // --home; ShareDefault is hidden
-	Binds []Bind
-	Tmpfs []Tmpfs
+	Cwd     Share // --cwd; ShareDefault is rw, or nothing where that would share the home
+	Home    Share // --home; ShareDefault is hidden
+	Binds   []Bind
+	Tmpfs   []Tmpfs
+	Masks   []Mask
+	Devices []Device
 
 	Workdir  string // -w, "" is the default
 	Hostname string // --hostname, "" is nobox
@@ -97,6 +99,8 @@ type Bind struct {
 	Source   string // as given, "" never
 	Target   string // absolute, cleaned
 	ReadOnly bool
+	NoExec   bool
+	Flat     bool   // without what is mounted below
 	From     string // the flag as given
 }
 
@@ -107,6 +111,19 @@ type Tmpfs struct {
 	Mode    uint32 // 0 is 1777
 	Options struct{ ReadOnly, NoExec bool }
 	From    string
+}
+
+// Mask puts something empty over what the box has.
+type Mask struct {
+	Path string // of the box, or a pattern; relative to the working directory
+	From string
+}
+
+// Device shares a device of the host.
+type Device struct {
+	Source string // as given
+	Target string // absolute, cleaned
+	From   string
 }
 
 // EnvVar sets a variable, or with FromCaller takes the caller's value.

@@ -36,13 +36,19 @@ func QuestionsOf(o Options) host.Questions {
 	for _, b := range o.Binds {
 		q.Sources = append(q.Sources, b.Source)
 	}
+	for _, d := range o.Devices {
+		q.Sources = append(q.Sources, d.Source)
+	}
+	for _, m := range o.Masks {
+		q.Cwd = q.Cwd || !strings.HasPrefix(m.Path, "/")
+	}
 	return q
 }
 
 // MoreQuestions is what is left to ask once QuestionsOf is answered.
 func MoreQuestions(o Options, f *host.Facts) host.Questions {
 	v := newView(&o, f)
-	q := host.Questions{Places: v.Places()}
+	q := host.Questions{Places: v.Places(f)}
 	if sh := lookup(f.Env, "SHELL", ""); len(o.Command) == 0 && strings.HasPrefix(sh, "/") {
 		q.Places = append(q.Places, host.Place{Base: v.base(), Path: path.Clean(sh)})
 	}
@@ -54,6 +60,14 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 	}
 	for _, s := range secrets(&o, f) {
 		q.Places = append(q.Places, host.Place{Base: "/", Path: s})
+	}
+	for _, m := range o.Masks {
+		if p := maskPath(m, f); host.IsGlob(p) {
+			q.Globs = append(q.Globs, host.Glob{Pattern: p, Base: v.base()})
+		}
+	}
+	if len(q.Globs) > 0 {
+		q.Shown = v.shown()
 	}
 	for _, p := range ownPaths(f) {
 		q.Places = append(q.Places, host.Place{Base: "/", Path: p})
@@ -113,7 +127,7 @@ func newView(o *Options, f *host.Facts) *view {
 	for _, b := range o.Binds {
 		s := f.Sources[b.Source]
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(b.Target), What: mounts.Bind, Source: s.Resolved,
-			SourceKind: s.Kind, ReadOnly: b.ReadOnly, From: b.From})
+			SourceKind: s.Kind, ReadOnly: b.ReadOnly, NoExec: b.NoExec, Flat: b.Flat, From: b.From})
 		if s.Err != nil && v.err == nil {
 			v.err = &Error{What: fmt.Sprintf("bind %s at %s", plan.Quote(b.Source), plan.Quote(b.Target)), Flag: b.From, Cause: s.Err}
 		}
@@ -126,14 +140,78 @@ func newView(o *Options, f *host.Facts) *view {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(t.Target), What: mounts.Tmpfs, Size: t.Size, Mode: mode,
 			ReadOnly: t.Options.ReadOnly, NoExec: t.Options.NoExec, From: t.From})
 	}
+	for _, d := range o.Devices {
+		s := f.Sources[d.Source]
+		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(d.Target), What: mounts.Device, Source: s.Resolved, SourceKind: s.Kind, From: d.From})
+		if s.Err != nil && v.err == nil {
+			v.err = &Error{What: "share the device " + plan.Quote(d.Source), Flag: d.From, Cause: s.Err}
+		}
+	}
 	if o.Rootfs == "" {
 		v.homes(o, f)
 	}
 	v.cwd(o, f)
+	v.masks(o, f)
 	if o.Workdir != "" {
 		v.start = o.Workdir
 	}
 	return v
+}
+
+// maskPath is the absolute path of a mask.
+func maskPath(m Mask, f *host.Facts) string {
+	if strings.HasPrefix(m.Path, "/") {
+		return path.Clean(m.Path)
+	}
+	return path.Join("/", string(f.Cwd), m.Path)
+}
+
+// masks adds those of --mask: a path is a place of its own, what a pattern
+// found are things.
+func (v *view) masks(o *Options, f *host.Facts) {
+	for _, m := range o.Masks {
+		p := maskPath(m, f)
+		bad := func(cause error, hints ...string) {
+			if v.err == nil {
+				v.err = &Error{What: "mask " + plan.Quote(m.Path), Flag: m.From, Cause: cause, Hints: hints}
+			}
+		}
+		if !strings.HasPrefix(m.Path, "/") && f.CwdErr != nil {
+			bad(f.CwdErr)
+			continue
+		}
+		if !host.IsGlob(p) {
+			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Mask, From: m.From})
+			continue
+		}
+		if _, err := path.Match(p, ""); err != nil {
+			bad(errors.New("it is no pattern: a bracket is not closed, or a backslash ends it"))
+			continue
+		}
+		g := f.Globs[host.Glob{Pattern: p, Base: v.base()}]
+		for _, found := range g.Matches {
+			v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: m.From})
+		}
+		if g.Err != nil {
+			v.notes = append(v.notes, fmt.Sprintf("%s: %s could not be looked into: %v", m.From, plan.Quote(string(g.At)), g.Err))
+		}
+	}
+}
+
+// shown is what the box shows where, for patterns.
+func (v *view) shown() []host.Shown {
+	out := []host.Shown{{At: "/proc"}, {At: "/sys"}, {At: "/dev"}}
+	for _, e := range v.Entries {
+		switch e.What {
+		case mounts.Bind:
+			if e.SourceKind == host.Dir {
+				out = append(out, host.Shown{At: e.At, Source: e.Source})
+			}
+		case mounts.Tmpfs, mounts.Empty:
+			out = append(out, host.Shown{At: e.At})
+		}
+	}
+	return out
 }
 
 // homes hides the homes, or shares the caller's.

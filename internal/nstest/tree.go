@@ -199,6 +199,48 @@ func (t Tree) Source(cwd plan.HostPath, name string) host.SourceFact {
 	return host.SourceFact{Resolved: plan.HostPath(f.Resolved), Kind: f.Kind, Rdev: f.Rdev}
 }
 
+// Glob is what host.Probe would say of a pattern.
+func (t Tree) Glob(g host.Glob, shown []host.Shown) (f host.GlobFact) {
+	segs := host.Segments(g.Pattern)
+	at := map[string]bool{}
+	for p := range t {
+		for q := p; q != "/" && q != "."; q = path.Dir(q) {
+			at[q] = true
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(at)) {
+		n := t.at(p)
+		rel, below := strings.CutPrefix(p, strings.TrimSuffix(string(g.Base), "/"))
+		if !below || !strings.HasPrefix(rel, "/") || n.Kind == host.None && n.Link == "" {
+			continue
+		}
+		hidden := false
+		for _, s := range shown {
+			hidden = hidden || (rel == string(s.At) || strings.HasPrefix(rel, string(s.At)+"/")) && string(s.Source) != string(s.At)
+		}
+		states := host.Begin(segs)
+		done := false
+		for _, name := range strings.Split(rel[1:], "/") {
+			if done {
+				states = nil
+			}
+			states, done = host.Advance(segs, states, name)
+		}
+		if done && !hidden {
+			m := host.Match{At: plan.BoxPath(rel), Source: plan.HostPath(p), Kind: n.Kind}
+			if n.Link != "" {
+				pf := t.Place(host.Place{Base: g.Base, Path: rel})
+				if pf.Kind == host.None {
+					continue
+				}
+				m.Source, m.Kind = plan.HostPath(path.Join(string(g.Base), string(pf.Resolved))), pf.Kind
+			}
+			f.Matches = append(f.Matches, m)
+		}
+	}
+	return f
+}
+
 // Content is what host.Probe would say of a file's content.
 func (t Tree) Content(p host.Place) host.FileFact {
 	if p.Base == "" {
@@ -233,6 +275,12 @@ func (t Tree) Answer(f *host.Facts, q host.Questions) {
 	}
 	for _, p := range q.Places {
 		f.Places[p] = t.Place(p)
+	}
+	for _, g := range q.Globs {
+		if f.Globs == nil {
+			f.Globs = map[host.Glob]host.GlobFact{}
+		}
+		f.Globs[g] = t.Glob(g, q.Shown)
 	}
 	for _, p := range q.Files {
 		f.Files[p] = t.Content(p)
