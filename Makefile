@@ -60,7 +60,8 @@ docs: build ## generate docs/nobox.1 and the completions
 	./$(BIN) completion fish > completions/nobox.fish
 
 check: lint docs ## lint, and whether what is generated is current
-	@git diff --exit-code --stat -- docs/nobox.1 completions || { echo 'make docs, and commit what it changed'; exit 1; }
+	$(GO) generate ./seccomp
+	@git diff --exit-code --stat -- docs/nobox.1 completions seccomp || { echo 'make docs, and commit what it changed'; exit 1; }
 
 install: build ## install into PREFIX (/usr/local)
 	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/nobox

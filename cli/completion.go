@@ -1,6 +1,10 @@
 package cli
 
-import "strings"
+import (
+	"strings"
+
+	"nobox/plan"
+)
 
 // Completion is the script that completes nobox's command line in a shell:
 // bash, zsh or fish; "" for another.
@@ -162,7 +166,8 @@ func bashCompletion(b *strings.Builder) {
 			kind = strings.Join(f.values, " ")
 		default:
 			kind = [...]string{takesAny: "none", takesDir: "dir", takesFile: "file", takesBind: "bind",
-				takesVariable: "variable", takesUser: "user", takesUlimit: strings.Join(ulimits(), " ")}[f.takes]
+				takesVariable: "variable", takesUser: "user", takesUlimit: strings.Join(ulimits(), " "),
+				takesCap: capWords(), takesSecurity: securityWords}[f.takes]
 		}
 		patterns := "--" + f.name + "="
 		if f.needsValue() {
@@ -243,7 +248,8 @@ func zshSpec(f *flag) string {
 	case f.arg != "":
 		action = [...]string{takesAny: " ", takesDir: "_directories", takesFile: "_files", takesBind: "_nobox_bind",
 			takesVariable: "_parameters -g \"*export*\" -qS =", takesUser: "_users",
-			takesUlimit: "{compadd -S \"\" -- " + strings.Join(ulimits(), " ") + "}"}[f.takes]
+			takesUlimit: "{compadd -S \"\" -- " + strings.Join(ulimits(), " ") + "}",
+			takesCap:    "(" + capWords() + ")", takesSecurity: "{compadd -S \"\" -- " + securityWords + "}"}[f.takes]
 	}
 	arg := f.arg
 	if arg == "" {
@@ -343,7 +349,8 @@ func fishCompletion(b *strings.Builder) {
 		default:
 			b.WriteString([...]string{takesAny: " -x", takesDir: " -x -a '(__fish_complete_directories)'", takesFile: " -r -F", takesBind: " -r -F -a '(__nobox_bind)'",
 				takesVariable: " -x -a '(set -xn)='", takesUser: " -x -a '(__fish_complete_users)'",
-				takesUlimit: " -x -a '" + strings.Join(ulimits(), " ") + "'"}[f.takes])
+				takesUlimit: " -x -a '" + strings.Join(ulimits(), " ") + "'",
+				takesCap:    " -x -a '" + capWords() + "'", takesSecurity: " -x -a '" + securityWords + "'"}[f.takes])
 		}
 		b.WriteString(" -d " + fishQuote(f.help) + "\n")
 	}
@@ -352,3 +359,9 @@ func fishCompletion(b *strings.Builder) {
 func fishQuote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
 }
+
+// securityWords are what --security-opt begins with.
+const securityWords = "seccomp= seccomp=unconfined no-new-privileges"
+
+// capWords are what --cap-add and --cap-drop take.
+func capWords() string { return "ALL " + plan.CapNames(^uint64(0)) }

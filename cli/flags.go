@@ -35,13 +35,14 @@ const (
 	groupFiles
 	groupIdentity
 	groupProcess
+	groupHardening
 	groupNetwork
 	groupSee
 	groups
 )
 
 func (g group) String() string {
-	return [groups]string{"Box", "Files", "Identity", "Process", "Network", "See through"}[g]
+	return [groups]string{"Box", "Files", "Identity", "Process", "Hardening", "Network", "See through"}[g]
 }
 
 // takes is the kind of an argument, as far as completing it goes.
@@ -55,6 +56,8 @@ const (
 	takesVariable
 	takesUser
 	takesUlimit // NAME=SOFT
+	takesCap
+	takesSecurity // seccomp=FILE
 )
 
 // The words of the flags that have a closed set of them, and the words of
@@ -78,7 +81,7 @@ var laterFlags = []string{
 	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
 	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
 	"device-write-iops", "cgroup", "report",
-	"cap-add", "cap-drop", "allow-userns", "security-opt", "best-effort",
+	"best-effort",
 }
 
 // flags is the table. It is data in the binary, laid out by the linker: a set
@@ -452,6 +455,43 @@ From outside come only PATH, HOME, SHELL, TERM, COLORTERM, LANG, LC_*, TZ and NO
 			o.setUlimit(u)
 			return nil
 		},
+	},
+
+	{
+		name: "cap-add", arg: "CAP", repeat: true, takes: takesCap, group: groupHardening,
+		what: "add the capability",
+		help: "a capability the command holds, or ALL",
+		long: `Adds a capability to those that the command holds: a name as capabilities(7) has it, with or without CAP_ and in any case, or ALL; several are separated by commas. Each has power over what belongs to the box alone, its mounts and its network for example, but some open a great deal of the kernel's code. SYS_ADMIN also lets the command take off what covers parts of /proc and /sys.
+
+Root inside holds by default what docker gives: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE and SETFCAP. Who is not root inside, with -c or -u, holds none, and what is added comes as ambient capabilities. The filter of system calls opens what docker opens for a capability.
+
+  nobox --cap-drop ALL --cap-add NET_BIND_SERVICE -- ./server`,
+		set: func(v string, o *Invocation) error { return o.caps(v, &o.Options.CapAdd) },
+	},
+	{
+		name: "cap-drop", arg: "CAP", repeat: true, takes: takesCap, group: groupHardening,
+		what: "drop the capability",
+		help: "a capability the command does not hold, or ALL",
+		long: `Takes a capability away from those that the command holds by default, or from --cap-add ALL; ALL takes all of them, but for those that --cap-add names. No program in the box can get it back.`,
+		set:  func(v string, o *Invocation) error { return o.caps(v, &o.Options.CapDrop) },
+	},
+	{
+		name: "allow-userns", group: groupHardening,
+		what: "allow user namespaces",
+		help: "let the command make namespaces of its own",
+		long: `Lets the command make user namespaces, and with them namespaces of every other kind: for unshare(1), for the sandbox of a browser. In a user namespace of its own the command holds every capability over what it makes there, and so reaches code of the kernel in which many holes were found. By default the filter of system calls refuses it, and the kernel's limit user.max_user_namespaces is 0 inside.
+
+  nobox --allow-userns -- unshare -Urm sh`,
+		set: func(v string, o *Invocation) error { return onOff(v, &o.Options.AllowUserns) },
+	},
+	{
+		name: "security-opt", arg: "OPT", repeat: true, takes: takesSecurity, group: groupHardening,
+		what: "set the security option",
+		help: "seccomp=FILE, or seccomp=unconfined",
+		long: `Takes another filter of system calls, seccomp(2), than the default one, which refuses what docker refuses, every family of sockets but UNIX, INET, INET6 and NETLINK, and the kernel's 32-bit entries. seccomp=FILE takes a profile in docker's JSON; a member that docker does not know, or a refused call that no kernel has, is an error. With it pid 1, which is nobox's own, runs without a filter. seccomp=unconfined takes none at all.
+
+no-new-privileges is accepted, since it always holds.`,
+		set: func(v string, o *Invocation) error { return o.securityOpt(v) },
 	},
 
 	{

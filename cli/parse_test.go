@@ -233,6 +233,10 @@ func good(f *flag) string {
 		return "/a:/b"
 	case takesUlimit:
 		return "nofile=1"
+	case takesCap:
+		return "NET_RAW"
+	case takesSecurity:
+		return "seccomp=unconfined"
 	case takesDir:
 		return "/a"
 	}

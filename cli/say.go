@@ -315,6 +315,23 @@ func notDescriptor(v string) error {
 	return causef("%s is not the number of an open file: 1 or more, as in --json-status-fd 3 3>FILE", show(v))
 }
 
+func notCapability(v string) error {
+	return cause{
+		show(v) + " is no capability",
+		"capabilities(7) has their names, such as NET_ADMIN; ALL is all of them",
+	}
+}
+
+func alwaysHolds(name string) error { return causef("%s always holds", name) }
+
+func noSeccompFile() error {
+	return causef("it needs a file or unconfined: seccomp=FILE")
+}
+
+func notSecurityOpt(name string) error {
+	return causef("%s is not one of seccomp, no-new-privileges", show(name))
+}
+
 func excluded(other string) error {
 	return causef("%s was given too, and only one of --userns, -r, -c and --uidmap can be", other)
 }

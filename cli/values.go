@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/idmap"
+	"nobox/plan"
 	"nobox/sandbox"
 )
 
@@ -566,4 +567,64 @@ func descriptor(v string) (int, error) {
 		return 0, notDescriptor(v)
 	}
 	return int(n), nil
+}
+
+// caps reads capabilities, separated by commas.
+func (o *Invocation) caps(v string, to *[]sandbox.CapRequest) error {
+	for name := range strings.SplitSeq(v, ",") {
+		r := sandbox.CapRequest{From: o.given}
+		if strings.EqualFold(name, "all") {
+			r.All = true
+		} else if n, ok := plan.CapNumber(name); ok {
+			r.Cap = n
+		} else {
+			return notCapability(name)
+		}
+		*to = append(*to, r)
+	}
+	return nil
+}
+
+// securityOpt reads what docker's flag of the name takes, as far as nobox has
+// it.
+func (o *Invocation) securityOpt(v string) error {
+	name, value, ok := strings.Cut(v, "=")
+	if i := strings.IndexByte(name, ':'); i >= 0 {
+		name, value, ok = v[:i], v[i+1:], true // docker's older spelling
+	}
+	switch name {
+	case "no-new-privileges":
+		on := true
+		if ok {
+			if err := onOff(value, &on); err != nil {
+				return err
+			}
+		}
+		if !on {
+			return alwaysHolds(name)
+		}
+		return nil
+	case "seccomp":
+		s := sandbox.Seccomp{From: o.given}
+		switch value {
+		case "":
+			return noSeccompFile()
+		case "unconfined":
+			s.Unconfined = true
+		case "default", "builtin":
+			s = sandbox.Seccomp{}
+		default:
+			text, err := o.readFile(value)
+			if err != nil {
+				return err
+			}
+			if text == nil {
+				text = []byte{}
+			}
+			s.Profile = text
+		}
+		o.Options.Seccomp = s
+		return nil
+	}
+	return notSecurityOpt(name)
 }

@@ -55,6 +55,9 @@ _nobox() {
         --timeout|--timeout=) kind='none' ;;
         --stop-timeout|--stop-timeout=) kind='none' ;;
         --ulimit|--ulimit=) kind='as= core= cpu= data= fsize= locks= memlock= msgqueue= nice= nofile= nproc= rss= rtprio= rttime= sigpending= stack=' ;;
+        --cap-add|--cap-add=) kind='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE' ;;
+        --cap-drop|--cap-drop=) kind='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE' ;;
+        --security-opt|--security-opt=) kind='seccomp= seccomp=unconfined no-new-privileges' ;;
         --net|--net=) kind='none host user' ;;
         --explain=) kind='words syscalls json' ;;
         --json-status-fd|--json-status-fd=) kind='none' ;;
@@ -103,7 +106,7 @@ complete -F _nobox nobox
 # _nobox_words finds flags, verbs and what goes with a verb.
 _nobox_words() {
     case $1 in
-        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --net --explain --json-status-fd --verbose --help); return ;;
+        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         version) (( $# > 1 )) && return ;;
     esac
@@ -137,6 +140,10 @@ _nobox_words() {
         --timeout
         --stop-timeout
         --ulimit
+        --cap-add
+        --cap-drop
+        --allow-userns
+        --security-opt
         --net=
         --explain
         --json-status-fd

@@ -55,6 +55,9 @@ func (m *builder) proc(e *entry) error {
 	}
 	tree := m.NewSlot()
 	m.Inside("", e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
+	if len(m.v.NoNamespaces) > 0 {
+		m.Inside("", "the kernel's own limit, beside the filter", plan.LimitNamespaces{Proc: tree, Types: m.v.NoNamespaces})
+	}
 	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/proc", NoSymlinks: true, What: "mount proc"})
 	m.stand(&ground{at: "/proc", tree: tree, source: "/proc", why: "/proc"})
 	for _, p := range readonly {

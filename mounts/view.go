@@ -27,6 +27,8 @@ type View struct {
 	Streams  [3]bool   // which standard streams become the pty
 	TTYGid   *uint32   // the box's gid for ptys, nil to leave it
 	Owner    [2]uint32 // uid and gid of who runs the command
+
+	NoNamespaces []string // types of namespaces that the box may make none of
 }
 
 // What an Entry puts at its place.

@@ -606,19 +606,89 @@ func (a DropBounding) String() string {
 func (a DropBounding) Cannot() string { return "drop capabilities" }
 
 // SetCaps sets the permitted and effective sets to Keep and empties the
-// inheritable one.
-type SetCaps struct{ Keep uint64 }
+// inheritable one. With Ambient the command, which is not root, keeps them
+// across execve(2): then they are inheritable and ambient as well.
+type SetCaps struct {
+	Keep    uint64
+	Ambient bool
+}
 
 func (a SetCaps) String() string {
+	if a.Ambient {
+		return "hold only these capabilities, ambient ones that execve hands on: " + CapNames(a.Keep)
+	}
 	return "hold only these capabilities, none inheritable: " + CapNames(a.Keep)
 }
 func (a SetCaps) Cannot() string { return "drop capabilities" }
+
+// Securebits says what being root means to the kernel, and lets nobody change
+// that; capabilities(7), SECBIT_*. They are handed down.
+type Securebits struct{ Bits uint32 }
+
+// securebits are SECBIT_*; linux/securebits.h.
+var securebits = [...]string{
+	"NOROOT", "NOROOT_LOCKED", "NO_SETUID_FIXUP", "NO_SETUID_FIXUP_LOCKED",
+	"KEEP_CAPS", "KEEP_CAPS_LOCKED", "NO_CAP_AMBIENT_RAISE", "NO_CAP_AMBIENT_RAISE_LOCKED",
+}
+
+func (a Securebits) String() string {
+	s := "set the securebits"
+	for i, n := range securebits {
+		if a.Bits&(1<<i) != 0 {
+			s += " " + n
+		}
+	}
+	return s
+}
+func (Securebits) Cannot() string { return "set the securebits" }
 
 // NoNewPrivs forbids gaining privileges by execve(2); PR_SET_NO_NEW_PRIVS.
 type NoNewPrivs struct{}
 
 func (NoNewPrivs) String() string { return "set no_new_privs" }
 func (NoNewPrivs) Cannot() string { return "set no_new_privs" }
+
+// SessionKeyring takes a new, empty session keyring in the place of the
+// caller's, whose keys the kernel would look up on behalf of the box;
+// keyctl(2), KEYCTL_JOIN_SESSION_KEYRING. With Closed the filter keeps every
+// call on keys from the box, and a user who has as many keys as allowed is no
+// failure.
+type SessionKeyring struct{ Closed bool }
+
+func (SessionKeyring) String() string { return "take a new session keyring" }
+func (SessionKeyring) Cannot() string { return "take a new session keyring" }
+
+// LimitNamespaces writes the limits on new namespaces of the new user
+// namespace, through the box's procfs; namespaces(7), /proc/sys/user.
+type LimitNamespaces struct {
+	Proc  Slot     `json:"proc"`
+	Types []string `json:"types"` // as in max_TYPE_namespaces
+}
+
+func (a LimitNamespaces) String() string {
+	return "allow no new namespaces: " + strings.Join(a.Types, " ")
+}
+func (a LimitNamespaces) Cannot() string { return "limit the namespaces" }
+
+// Filter has the kernel refuse system calls for good, in this process and all
+// that come of it: a program of classic BPF; seccomp(2). Without a program it
+// stands for the decision to filter none.
+type Filter struct {
+	What    string `json:"what"`          // which filter, in words
+	Own     bool   `json:"own,omitempty"` // it is nobox's own, and lets pass what the inside does after it
+	Program string `json:"program,omitempty"`
+}
+
+// Instructions is how many the program has; linux/filter.h.
+func (a Filter) Instructions() int { return len(a.Program) / 8 }
+
+func (a Filter) String() string {
+	if a.Program == "" {
+		return "filter no system calls"
+	}
+	return "filter system calls by " + a.What
+}
+func (a Filter) Cannot() string { return "filter system calls" }
 
 // NotDumpable closes the exe, mem, environ and fd entries of /proc to the
 // box; PR_SET_DUMPABLE.

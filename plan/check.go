@@ -62,7 +62,10 @@ var checks = [...]struct {
 	{"writable", writableUnasked},
 	{"nosuid-nodev", suidOrDevices},
 	{"capabilities", badCapabilities},
+	{"securebits", badSecurebits},
 	{"no-new-privs", newPrivs},
+	{"filter", badFilter},
+	{"keyring", sharesKeyring},
 	{"dumpable", dumpable},
 	{"die-with-parent", outlivesNobox},
 	{"descriptors", leaksDescriptors},
@@ -124,6 +127,10 @@ const (
 	kindSetCaps
 	kindNoNewPrivs
 	kindNotDumpable
+	kindSecurebits
+	kindSessionKeyring
+	kindLimitNamespaces
+	kindFilter
 	kindChdir
 	kindSetUmask
 	kindRlimit
@@ -220,6 +227,14 @@ func kindOf(a Action) kind {
 		return kindNoNewPrivs
 	case NotDumpable:
 		return kindNotDumpable
+	case Securebits:
+		return kindSecurebits
+	case SessionKeyring:
+		return kindSessionKeyring
+	case LimitNamespaces:
+		return kindLimitNamespaces
+	case Filter:
+		return kindFilter
 	case Chdir:
 		return kindChdir
 	case SetUmask:
@@ -250,8 +265,9 @@ const (
 
 var traits = [kinds]trait{
 	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
-	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs,
-	kindPrivateMounts: views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
+	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
+	kindLimitNamespaces: views,
+	kindPrivateMounts:   views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
 	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindPivot: views,
 	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
 	kindOpenPTY: makes, kindMakeTun: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
@@ -802,6 +818,12 @@ func hasNUL(a Action) bool {
 		return nul(a.Path)
 	case Chdir:
 		return nul(string(a.Path))
+	case LimitNamespaces:
+		for _, t := range a.Types {
+			if nul(t) {
+				return true
+			}
+		}
 	case Exec:
 		for _, f := range a.Files {
 			if nul(string(f)) {
@@ -947,6 +969,9 @@ func badCapabilities(s *survey) *CheckError {
 		return s.at(s.need.last, "a capability is needed after they are dropped")
 	}
 	bounding, keep := s.Steps[drop].Do.(DropBounding), s.Steps[set].Do.(SetCaps).Keep
+	if s.Steps[set].Do.(SetCaps).Ambient && s.Steps[set].From == "" {
+		return s.at(set, "ambient capabilities, and no flag asked for them (CVE-2022-24769)")
+	}
 	if bounding.Last < leastLastCap || bounding.Last > 63 {
 		return s.at(drop, "the bounding set would keep the kernel's newest capabilities")
 	}
@@ -968,6 +993,74 @@ func newPrivs(s *survey) *CheckError {
 	}
 	if !s.of[kindSetCaps].precedes(s.of[kindNoNewPrivs]) {
 		return s.at(s.of[kindNoNewPrivs].first, "no_new_privs stands before the capabilities are dropped")
+	}
+	return nil
+}
+
+// badSecurebits: what root means is settled before the capabilities go, since
+// that takes one of them.
+func badSecurebits(s *survey) *CheckError {
+	if e := s.once(kindSecurebits, "Securebits"); e != nil {
+		return e
+	}
+	const locked = 1<<1 | 1<<3 | 1<<7 // NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE
+	i := s.of[kindSecurebits].first
+	if s.Steps[i].Do.(Securebits).Bits&locked != locked {
+		return s.at(i, "the box could change what root means")
+	}
+	return nil
+}
+
+// badFilter: the kernel takes a filter only of who cannot gain privileges, and
+// what the inside still does after it must be what every filter allows that a
+// command can start under.
+func badFilter(s *survey) *CheckError {
+	if e := s.once(kindFilter, "Filter"); e != nil {
+		return e
+	}
+	f := s.of[kindFilter]
+	a := s.Steps[f.first].Do.(Filter)
+	switch {
+	case !a.Own && s.Steps[f.first].From == "":
+		return s.at(f.first, "system calls are filtered by another filter than nobox's, or by none, and no flag said so")
+	case a.Own && a.Program == "", len(a.Program)%8 != 0, a.Instructions() > 4096: // BPF_MAXINSNS; linux/bpf_common.h
+		return s.at(f.first, "a program that the kernel does not take")
+	case !s.of[kindNoNewPrivs].precedes(f):
+		return s.at(f.first, "the filter stands before no_new_privs")
+	case a.Own && s.Init.Reaper && f.first > s.Init.After:
+		return s.at(f.first, "pid 1 would go without the filter")
+	}
+	for i := f.first + 1; i < len(s.kind); i++ {
+		if s.Steps[i].Side == Host {
+			continue
+		}
+		switch s.kind[i] {
+		case kindExec:
+			continue
+		case kindForeground, kindDieWithParent, kindChdir, kindRlimit, kindTimerSlack, kindCloseFiles, kindRestoreSignals:
+			if a.Own || a.Program == "" {
+				continue
+			}
+			return s.at(i, "a filter that nobox does not know stands before this")
+		}
+		return s.at(i, "the filter is not among the last things before the command")
+	}
+	return nil
+}
+
+// sharesKeyring: a key ring belongs to a uid.
+func sharesKeyring(s *survey) *CheckError {
+	if e := s.once(kindSessionKeyring, "SessionKeyring"); e != nil {
+		return e
+	}
+	ring := s.of[kindSessionKeyring]
+	switch {
+	case !s.of[kindSetIDs].precedes(ring):
+		return s.at(ring.first, "the session keyring would be another user's")
+	case ring.first > s.Init.After:
+		return s.at(ring.first, "pid 1 keeps the caller's session keyring")
+	case s.Steps[ring.first].Do.(SessionKeyring).Closed && s.of[kindFilter].n > 0 && !s.Steps[s.of[kindFilter].first].Do.(Filter).Own:
+		return s.at(ring.first, "a filter that nobox does not know is counted on to close the calls on keys")
 	}
 	return nil
 }

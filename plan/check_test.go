@@ -38,6 +38,18 @@ set: DropBounding {"keep":2097152}
 from: DropBounding --cap-add=SYS_ADMIN
 set: SetCaps {"keep":2097152}
 from: SetCaps --cap-add=SYS_ADMIN`,
+		`# A flag takes no filter.
+base: reaper
+set: Filter {"own":false,"program":""}
+from: Filter --security-opt seccomp=unconfined
+set: SessionKeyring {"closed":false}`,
+		`# A flag takes another filter, which binds the command alone.
+base: reaper
+set: Filter {"own":false}
+from: Filter --security-opt seccomp=f
+move: Filter before Exec
+set: SessionKeyring {"closed":false}
+after: SessionKeyring`,
 		`# A flag shares a device, which works inside.
 base: reaper
 set: OpenTree#3 {"source":"/dev/dri","attr":{"nodev":false}}`,
@@ -49,7 +61,7 @@ base: as-pid-1
 move: DieWithParent#2 before Exec`,
 		`# The command's process begins where nothing can be gained any more.
 base: as-pid-1
-after: NoNewPrivs`,
+after: SessionKeyring`,
 		`# Names have dots.
 base: reaper
 set: File {"path":"a..b/..c/d../...n"}
@@ -224,9 +236,11 @@ func TestEveryActionHasAKindAndASide(t *testing.T) {
 
 func TestANulByteIsFoundInWhateverStringReachesTheKernel(t *testing.T) {
 	harmless := map[string]bool{
-		"Attach.What":  true, // for errors
-		"Rlimit.Name":  true,
-		"File.Content": true, // written with its length
+		"Attach.What":    true, // for errors
+		"Rlimit.Name":    true,
+		"File.Content":   true, // written with its length
+		"Filter.What":    true,
+		"Filter.Program": true, // has its length
 	}
 	for _, a := range everyAction {
 		v := reflect.New(reflect.TypeOf(a)).Elem()

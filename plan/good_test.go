@@ -16,7 +16,7 @@ var everyAction = []Action{
 	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
-	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{},
+	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{},
 }
 
 func TestEveryActionIsListedHere(t *testing.T) {
@@ -140,6 +140,7 @@ func (g shape) plan() *Plan {
 
 	proc, keys := b.NewSlot(), b.NewSlot()
 	b.Inside("", "the processes of the box", NewFS{"proc", nil, system, proc})
+	b.Inside("", "", LimitNamespaces{proc, []string{"user"}})
 	b.Inside("", "", Attach{proc, root, "/proc", true, "mount proc"})
 	b.Inside("", "masked, as OCI runtimes have it", CopyTree{null, "", &mask, keys})
 	b.Inside("", "", AttachIn{keys, proc, "keys"})
@@ -174,20 +175,23 @@ func (g shape) plan() *Plan {
 		b.Inside("", "", TakeTTY{peer, [3]bool{true, true, false}})
 	}
 	b.Inside("", "", DropBounding{caps, 40})
+	b.Inside("", "", Securebits{0xef})
 	become := SetIDs{UID: 0, GID: 0}
 	if g.ranges {
 		become = SetIDs{1000, 1000, []uint32{}}
 	}
 	b.Inside("-u", "", become)
-	b.Inside("", "", SetCaps{0})
+	b.Inside("", "", SetCaps{})
 	b.Inside("", "no program can give more than this", NoNewPrivs{})
 	b.Inside("", "", NotDumpable{})
 	b.Inside("", "a change of ids takes the tie away", DieWithParent{})
+	b.Inside("", "", SessionKeyring{true})
 	if g.terminal || !g.reaper {
 		b.Host("", "", Watch{})
 		b.Host("", "", Release{EventGo})
 		b.Inside("", "", Await{EventGo})
 	}
+	b.Inside("", "pid 1 keeps to it as well", Filter{"a list", true, " program"})
 	after := len(b.Steps) - 1
 	if g.reaper {
 		b.Inside("", "", Foreground{g.terminal})

@@ -48,6 +48,8 @@ func Takes(a Action) []Slot {
 		return []Slot{a.In}
 	case Pivot:
 		return []Slot{a.Root}
+	case LimitNamespaces:
+		return []Slot{a.Proc}
 	case OpenPTY:
 		return []Slot{a.Devpts}
 	case SendPTY:

@@ -14,14 +14,6 @@ import (
 	"nobox/slirp"
 )
 
-// defaultCaps are docker's: they only have power over the box itself, and
-// root inside needs them (chown, apt, useradd, a server on port 80).
-// moby/oci/caps/defaults.go.
-const defaultCaps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FSETID |
-	1<<unix.CAP_FOWNER | 1<<unix.CAP_MKNOD | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SETGID |
-	1<<unix.CAP_SETUID | 1<<unix.CAP_SETFCAP | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_NET_BIND_SERVICE |
-	1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_KILL | 1<<unix.CAP_AUDIT_WRITE
-
 // Compile makes the plan of one run. It is pure, and the table of contents:
 // what a box is made of stands here in the order in which it is made.
 //
@@ -47,6 +39,17 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		v.view.TTYGid = &gid
 	}
 	terminal := wantsTerminal(&o, f)
+	caps, err := capabilities(&o, f, who)
+	if err != nil {
+		return nil, err
+	}
+	filter, filterFrom, err := filterOf(&o, f, caps.keep)
+	if err != nil {
+		return nil, err
+	}
+	if !o.AllowUserns {
+		v.view.NoNamespaces = []string{"user"}
+	}
 
 	p := &plan.Plan{Notes: v.notes}
 	if ids.Note != "" {
@@ -87,16 +90,19 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		b.Inside("", "", plan.TakeTTY{Peer: pty.Peer, Streams: f.Streams.TTY})
 	}
 
-	privileges(b, &o, f, ids, who)
+	privileges(b, &o, f, ids, who, caps, filter.Own)
 
 	if o.AsPid1 || terminal {
 		b.Host("", "", plan.Watch{})
 		b.Host("", "", plan.Release{Event: plan.EventGo})
 		b.Inside("", "", plan.Await{Event: plan.EventGo})
 	}
+	if filter.Own {
+		b.Inside(filterFrom, "pid 1 keeps to it as well", filter)
+	}
 	p.Init = plan.Init{Reaper: !o.AsPid1, After: len(b.Steps) - 1}
 
-	if err := command(b, &o, f, v, who, terminal); err != nil {
+	if err := command(b, &o, f, v, who, terminal, filter, filterFrom); err != nil {
 		return nil, err
 	}
 	p.Steps, p.Slots = b.Steps, b.Slots()
@@ -127,13 +133,9 @@ func namespaces(n Net) uint64 {
 
 // privileges lets go of everything the command must not have; from the last
 // step that needs a capability on.
-func privileges(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, who user) {
-	caps := uint64(defaultCaps)
-	from := ""
-	if o.Userns == UsernsKeepID {
-		caps, from = 0, mapFlag(o)
-	}
-	b.Inside(from, "", plan.DropBounding{Keep: caps, Last: f.LastCap})
+func privileges(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, who user, caps caps, keysClosed bool) {
+	b.Inside(caps.from, "", plan.DropBounding{Keep: caps.bounding, Last: f.LastCap})
+	b.Inside("", "what root means stays as it is", plan.Securebits{Bits: caps.securebits()})
 	ownIDs := plan.SetIDs{UID: who.uid, GID: who.gid}
 	if ids.Setgroups {
 		ownIDs.Groups = who.groups
@@ -144,17 +146,15 @@ func privileges(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, who u
 	if ids.Setgroups || o.User != "" {
 		b.Inside(flagIf(o.User != "", "-u"), "supplementary groups are dropped", ownIDs)
 	}
-	if who.uid != 0 {
-		caps = 0
-	}
-	b.Inside(from, "", plan.SetCaps{Keep: caps})
+	b.Inside(caps.from, "", plan.SetCaps{Keep: caps.keep, Ambient: caps.ambient})
 	b.Inside("", "no program can give more than this", plan.NoNewPrivs{})
 	b.Inside("", "", plan.NotDumpable{})
 	b.Inside("", "a change of ids takes the tie away", plan.DieWithParent{})
+	b.Inside("", "the kernel looks keys up in it for the box", plan.SessionKeyring{Closed: keysClosed})
 }
 
 // command appends what the command's own process does.
-func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, terminal bool) error {
+func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, terminal bool, filter plan.Filter, filterFrom string) error {
 	if !o.AsPid1 {
 		b.Inside("", "", plan.Foreground{Terminal: terminal})
 	}
@@ -197,6 +197,9 @@ func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, term
 		if len(e.Files) == 0 {
 			return &Error{What: "run " + plan.Quote(args[0]), Cause: errors.New("PATH has no absolute directory")}
 		}
+	}
+	if !filter.Own {
+		b.Inside(filterFrom, "", filter)
 	}
 	b.Inside("", "", e)
 	return nil

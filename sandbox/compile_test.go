@@ -13,6 +13,7 @@ import (
 	"nobox/idmap"
 	"nobox/internal/nstest"
 	"nobox/plan"
+	"nobox/seccomp"
 )
 
 // command is the Exec of a scene's plan.
@@ -376,8 +377,8 @@ func TestCapabilitiesAreDockersForRootInsideAndNoneForOthers(t *testing.T) {
 		o               Options
 		bounding, holds uint64
 	}{
-		{Options{}, defaultCaps, defaultCaps},
-		{Options{User: "1000"}, defaultCaps, 0},
+		{Options{}, seccomp.RootCaps, seccomp.RootCaps},
+		{Options{User: "1000"}, 0, 0},
 		{Options{Userns: UsernsKeepID, UsernsFrom: "-c"}, 0, 0},
 		{Options{Userns: UsernsKeepID, UsernsFrom: "-c", User: "0"}, 0, 0},
 	}

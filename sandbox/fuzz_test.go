@@ -163,6 +163,26 @@ func (d *die) options() Options {
 		}
 		return e
 	})
+	cap := func(flag string) func() CapRequest {
+		return func() CapRequest {
+			c := CapRequest{Cap: pick(d, unix.CAP_NET_RAW, unix.CAP_SYS_ADMIN, unix.CAP_CHOWN, d.byte()%42), All: d.one(8)}
+			if c.All {
+				c.Cap = 0
+			}
+			c.From = flag + " " + fmt.Sprint(c.Cap)
+			return c
+		}
+	}
+	o.CapAdd, o.CapDrop = some(d, cap("--cap-add")), some(d, cap("--cap-drop"))
+	o.AllowUserns = d.one(4)
+	if d.one(4) {
+		o.Seccomp = Seccomp{From: "--security-opt seccomp=x", Unconfined: true}
+		if d.one(2) {
+			o.Seccomp.Unconfined = false
+			o.Seccomp.Profile = []byte(pick(d, `{"defaultAction":"SCMP_ACT_ALLOW"}`, `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["execve"],"action":"SCMP_ACT_ALLOW"}]}`,
+				`{"defaultAction":"SCMP_ACT_LOG"}`, d.word("null", "{", `{"defaultAction":"SCMP_ACT_KILL"}`)))
+		}
+	}
 	if o.Userns == UsernsAuto && d.one(4) {
 		maps := func(flag string) func() MapRequest {
 			return func() MapRequest {

@@ -89,6 +89,17 @@ func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 				"something is mounted below it, or its file system cannot be a layer; with the directories proc, sys, dev, tmp, run and var/tmp in it no overlay is needed")
 		}
 	}
+	if _, ok := failed.Step.Do.(plan.Filter); ok {
+		switch {
+		case errors.Is(failed.Err, unix.ENOSYS), errors.Is(failed.Err, unix.EINVAL):
+			return refine("this kernel was built without filters of system calls", "CONFIG_SECCOMP_FILTER is needed; --security-opt seccomp=unconfined does without")
+		case denied:
+			return refine("permission denied: a filter on nobox itself, of an outer container or sandbox, forbids it")
+		}
+	}
+	if _, ok := failed.Step.Do.(plan.SessionKeyring); ok && errors.Is(failed.Err, unix.EDQUOT) {
+		return refine("this user has as many keys as allowed", "sysctl kernel.keys.maxkeys is "+host.Sysctl("kernel/keys/maxkeys")+"; /proc/key-users shows what is in use")
+	}
 	switch {
 	case denied && mountStep(failed.Step.Do) && host.SeccompFilter():
 		return refine("permission denied: a seccomp filter on nobox itself, of an outer container or sandbox, forbids it",
@@ -155,6 +166,9 @@ func diagnoseNamespaces(failed *plan.StepError) Diagnosis {
 		what := "create a namespace of type " + ns
 		if ns == "user" {
 			what = user
+		}
+		if limit == "0" && host.SeccompFilter() {
+			return refine(what, "the sandbox around nobox allows none (user."+name+"=0)", "where that is a box of nobox's, --allow-userns allows them there")
 		}
 		if limit == "0" {
 			return refine(what, "they are switched off (user."+name+"=0)", "sudo sysctl -w user."+name+"=15000")

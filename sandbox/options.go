@@ -37,6 +37,10 @@ type Options struct {
 	GIDMap     []MapRequest // --gidmap
 	User       string       // -u, "" is root, or with keep-id the caller
 
+	CapAdd, CapDrop []CapRequest // --cap-add, --cap-drop
+	AllowUserns     bool         // --allow-userns
+	Seccomp         Seccomp      // --security-opt seccomp=
+
 	AsPid1      bool     // --as-pid-1
 	Terminal    Tristate // -t
 	Ulimits     []Ulimit
@@ -92,6 +96,20 @@ type MapRequest struct {
 	Box, Host, Count uint32
 	Absolute         bool
 	From             string // the flag as given
+}
+
+// CapRequest is a capability to be added or dropped, by its number, or all.
+type CapRequest struct {
+	Cap  int
+	All  bool
+	From string // the flag as given
+}
+
+// Seccomp is which system calls are filtered; the zero value is the default.
+type Seccomp struct {
+	Unconfined bool
+	Profile    []byte // docker's JSON, nil if not asked for
+	From       string // the flag as given
 }
 
 // Bind shares a path of the host with the box.

@@ -365,12 +365,12 @@ func (l *lowerer) dieWithParent() {
 	l.call(unix.SYS_PPOLL, pfd, num(1), l.words(0, 0), null(), num(sizeofSigset)).want = 0
 }
 
-// capset sets the permitted and effective sets, and empties the inheritable one.
-func (l *lowerer) capset(keep uint64) {
+// capset sets the permitted and effective sets, and the inheritable one.
+func (l *lowerer) capset(keep, inherit uint64) {
 	lo, hi := keep&0xffffffff, keep>>32
 	// struct __user_cap_data_struct[2]: effective, permitted, inheritable
 	var data []byte
-	for _, v := range []uint64{lo, lo, 0, hi, hi, 0} {
+	for _, v := range []uint64{lo, lo, inherit & 0xffffffff, hi, hi, inherit >> 32} {
 		data = binary.NativeEndian.AppendUint32(data, uint32(v))
 	}
 	var hdr []byte
@@ -592,10 +592,48 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_PRCTL, num(unix.PR_CAP_AMBIENT), num(ambientClearAll))
 
 	case plan.SetCaps:
-		l.capset(a.Keep)
+		inherit := uint64(0)
+		if a.Ambient {
+			inherit = a.Keep
+		}
+		l.capset(a.Keep, inherit)
+		for c := range 64 {
+			if inherit&(1<<c) != 0 {
+				l.call(unix.SYS_PRCTL, num(unix.PR_CAP_AMBIENT), num(unix.PR_CAP_AMBIENT_RAISE), num(c))
+			}
+		}
 
 	case plan.NoNewPrivs:
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
+
+	case plan.Securebits:
+		l.call(unix.SYS_PRCTL, num(unix.PR_SET_SECUREBITS), hex(a.Bits))
+
+	case plan.SessionKeyring:
+		o := l.call(unix.SYS_KEYCTL, num(unix.KEYCTL_JOIN_SESSION_KEYRING), null())
+		// A kernel without keys, and a filter around nobox that closes the
+		// calls on them, close them to the box as well.
+		o.ignore = [3]uint8{uint8(unix.ENOSYS), uint8(unix.EPERM)}
+		if a.Closed {
+			o.ignore[2] = uint8(unix.EDQUOT)
+		}
+
+	case plan.LimitNamespaces:
+		for _, t := range a.Types {
+			f := l.openIn(l.slot(a.Proc), "sys/user/max_"+t+"_namespaces", unix.O_WRONLY|unix.O_CLOEXEC, 0, resolveInRoot|unix.RESOLVE_NO_SYMLINKS)
+			l.call(unix.SYS_WRITE, f, l.str("0"), num(1)).want = 1
+			l.done(f)
+		}
+
+	case plan.Filter:
+		if a.Program == "" {
+			return nil
+		}
+		code := l.data([]byte(a.Program))
+		// struct sock_fprog: the number of instructions, and where they are
+		prog := l.words(uint64(a.Instructions()), uint64(code.v))
+		l.relocs = append(l.relocs, int(prog.v)+8)
+		l.call(unix.SYS_SECCOMP, num(unix.SECCOMP_SET_MODE_FILTER), num(0), prog)
 
 	case plan.NotDumpable:
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_DUMPABLE), num(0))

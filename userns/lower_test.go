@@ -30,6 +30,7 @@ var inside = []plan.Action{
 	plan.TakeTTY{Peer: 6, Streams: [3]bool{true, false, true}}, plan.Foreground{Terminal: true}, plan.DropBounding{Keep: 1, Last: 40},
 	plan.SetCaps{Keep: 1 << 40}, plan.NoNewPrivs{}, plan.NotDumpable{}, plan.Chdir{Path: "/"}, plan.SetUmask{Mask: 0o22},
 	plan.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, plan.RestoreSignals{Ignored: 1, Mask: 2}, plan.CloseFiles{}, plan.TimerSlack{},
+	plan.Securebits{Bits: 0xef}, plan.SessionKeyring{Closed: true}, plan.LimitNamespaces{Proc: 1, Types: []string{"user"}}, plan.Filter{Program: "program "},
 	plan.Exec{Files: []plan.BoxPath{"/bin/a", "/usr/bin/a"}, Args: []string{"a", "b c"}, Env: []string{"A=1"}},
 }
 

@@ -97,7 +97,7 @@ func networkProgram(a plan.StartNet, size int) *program {
 	l.call(unix.SYS_WRITE, file, arg{v: slotText, how: argSlot}, num(size)).want = int32(size)
 	l.call(unix.SYS_FCNTL, file, num(unix.F_ADD_SEALS), hex(unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE))
 
-	l.capset(0)
+	l.capset(0, 0)
 	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
 	// nobox's own is 10 ms, for its short life.
 	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))

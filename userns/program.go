@@ -75,6 +75,7 @@ func syscallNames() map[uintptr]string {
 		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_CLOSE_RANGE: "close_range",
 		unix.SYS_EXECVE: "execve", unix.SYS_MEMFD_CREATE: "memfd_create", unix.SYS_FCNTL: "fcntl",
 		unix.SYS_EXECVEAT: "execveat",
+		unix.SYS_SECCOMP:  "seccomp", unix.SYS_KEYCTL: "keyctl",
 	}
 }
 

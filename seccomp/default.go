@@ -1,0 +1,229 @@
+package seccomp
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// What docker's profile, with the capabilities of a box, says of a call by its
+// number. Above CapClasses it is allowed to who holds one of a set of
+// capabilities.
+const (
+	unknown    = iota // no call of this kernel interface has the number
+	Refused           // docker refuses it
+	Allowed           // docker allows it
+	ByArgument        // see special
+	CapClasses
+)
+
+// An abi is a kernel interface with what z*.go say of it.
+type abi struct {
+	arch    uint32 // AUDIT_ARCH_*; linux/audit.h
+	classes string // a byte for each number
+	caps    []uint64
+	// ready are programs for the sets of capabilities that most boxes have.
+	ready []readyProgram
+	names string // "name nr\n" of each call, by name
+	// sub is the 32-bit interface of the same processor, "" if a profile
+	// cannot open it.
+	sub *abi
+}
+
+type readyProgram struct {
+	caps    uint64
+	program string
+}
+
+// native is the interface that this binary uses.
+func native() *abi {
+	if runtime.GOARCH == "arm64" {
+		return &arm64
+	}
+	return &amd64
+}
+
+// Want is what the default filter depends on.
+type Want struct {
+	Caps        uint64 // that the command holds, bit n is capability n
+	AllowUserns bool   // --allow-userns
+}
+
+// RootCaps and noCaps are those of the ready programs: what root inside has,
+// docker's default, and nothing.
+const (
+	RootCaps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FSETID | 1<<unix.CAP_FOWNER |
+		1<<unix.CAP_MKNOD | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETFCAP |
+		1<<unix.CAP_SETPCAP | 1<<unix.CAP_NET_BIND_SERVICE | 1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_KILL | 1<<unix.CAP_AUDIT_WRITE
+	noCaps = 0
+)
+
+// Default is the default filter.
+func Default(w Want) ([]byte, error) { return native().def(w) }
+
+func (a *abi) def(w Want) ([]byte, error) {
+	if !w.AllowUserns {
+		for _, r := range a.ready {
+			if r.caps == w.Caps {
+				return []byte(r.program), nil
+			}
+		}
+	}
+	return a.assemble(w)
+}
+
+// closedEntry is the answer to the kernel's other entries: int 0x80 and the
+// calls of x32, or of 32-bit ARM. As if the kernel were built without them.
+const closedEntry = Verdict(0x00050000 | uint32(unix.ENOSYS))
+
+func (a *abi) assemble(w Want) ([]byte, error) {
+	calls := make(map[uint32]decision, len(a.classes))
+	for nr := range uint32(len(a.classes)) {
+		switch c := a.classes[nr]; {
+		case c == unknown:
+		case c == Refused:
+			calls[nr] = decision{other: Errno(uint16(unix.EPERM))}
+		case c == Allowed:
+			calls[nr] = decision{other: Allow}
+		case c >= CapClasses:
+			v := Errno(uint16(unix.EPERM))
+			if a.caps[c-CapClasses]&w.Caps != 0 {
+				v = Allow
+			}
+			calls[nr] = decision{other: v}
+		}
+	}
+	special(a, w, func(name string, d decision) {
+		if nr, ok := number(a.names, name); ok {
+			calls[nr] = d
+		}
+	})
+	// A number that no call has, and one that docker's table does not know yet,
+	// is not there, so that a libc goes on to what it did before the call was
+	// invented. That takes x32's along, whose numbers have bit 30 set.
+	return assemble([]policy{newPolicy(a.arch, calls, closedEntry, closedEntry)}, closedEntry)
+}
+
+// The flags of clone(2) and unshare(2) that make namespaces, but
+// CLONE_NEWTIME, which clone(2) does not take; linux/sched.h.
+const cloneNew = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// namespaceCalls are what a program needs to make a box of its own: opened by
+// --allow-userns.
+var namespaceCalls = [...]string{
+	"unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "sethostname", "setdomainname",
+	"fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "open_tree_attr", "move_mount", "mount_setattr",
+	// A session keyring of its own is one of the things a box makes; what is
+	// reached by it is empty, for this box has one as well.
+}
+
+// protocols of NETLINK and IP that are not in x/sys; linux/netlink.h, linux/in.h
+const (
+	sockPacket = 10 // SOCK_PACKET makes a packet socket of an INET one; net/socket.c
+	sockType   = 0xf
+	protoDCCP  = 33
+	protoL2TP  = 115
+	protoSCTP  = 132
+	protoSMC   = 256
+)
+
+// special has the calls whose answer depends on arguments, and what nobox
+// closes beyond docker's table.
+func special(a *abi, w Want, set func(name string, d decision)) {
+	eperm := Errno(uint16(unix.EPERM))
+	admin := w.Caps&(1<<unix.CAP_SYS_ADMIN) != 0
+	is := func(arg uint8, v ...uint32) cond { return cond{arg: arg, op: opIn, in: v} }
+
+	// The kernel takes the low half of clone's flags.
+	if admin || w.AllowUserns {
+		set("clone", decision{other: Allow})
+		set("clone3", decision{other: Allow})
+	} else {
+		none := cond{arg: 0, op: opMasked, low: true, mask: cloneNew}
+		set("clone", decision{[]rule{{[]cond{none}, Allow}}, eperm})
+		// Its flags lie in memory, where a filter cannot look: libc falls back
+		// to clone.
+		set("clone3", decision{other: Errno(uint16(unix.ENOSYS))})
+	}
+	if w.AllowUserns {
+		for _, name := range namespaceCalls {
+			set(name, decision{other: Allow})
+		}
+	}
+
+	// Typing into a terminal, and pasting on a virtual console: CVE-2017-5226,
+	// CVE-2023-28100. The kernel takes the low half of the request.
+	set("ioctl", decision{[]rule{{[]cond{is(1, unix.TIOCSTI, tioclinux)}, eperm}}, Allow})
+
+	set("personality", decision{[]rule{{[]cond{is(0, Personalities()...)}, Allow}}, eperm})
+
+	// Families that leave the box's namespaces, or lead into code of the kernel
+	// that next to nothing uses and that is loaded on demand, are as if they
+	// were not built in.
+	noFamily, noProtocol := Errno(uint16(unix.EAFNOSUPPORT)), Errno(uint16(unix.EPROTONOSUPPORT))
+	inet, netlink := is(0, unix.AF_INET, unix.AF_INET6), is(0, unix.AF_NETLINK)
+	families := []rule{
+		{[]cond{is(0, unix.AF_UNIX)}, Allow},
+		{[]cond{inet, {arg: 1, op: opMasked, low: true, mask: sockType, value: sockPacket}}, noFamily},
+		{[]cond{inet, is(2, protoSCTP, protoDCCP, protoL2TP, protoSMC)}, noProtocol},
+		{[]cond{inet}, Allow},
+	}
+	if w.Caps&(1<<unix.CAP_NET_ADMIN) != 0 {
+		families = append(families, rule{[]cond{netlink}, Allow})
+	} else {
+		families = append(families,
+			rule{[]cond{netlink, is(2, unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG, unix.NETLINK_KOBJECT_UEVENT, unix.NETLINK_GENERIC)}, Allow},
+			rule{[]cond{netlink}, noProtocol})
+	}
+	set("socket", decision{families, noFamily})
+	set("socketpair", decision{[]rule{{[]cond{is(0, unix.AF_UNIX)}, Allow}}, noFamily})
+}
+
+// Personalities are those that docker allows: PER_LINUX and PER_LINUX32, each
+// with UNAME26 or not, and the question which one is in force; personality(2).
+func Personalities() []uint32 { return []uint32{0, 8, 0x20000, 0x20008, 0xffffffff} }
+
+// tioclinux is TIOCLINUX; asm-generic/ioctls.h.
+const tioclinux = 0x541c
+
+// AssembleTable makes a program of what gen found, for the ready ones.
+func AssembleTable(arch uint64, classes string, caps []uint64, names string, w Want) ([]byte, error) {
+	return (&abi{arch: uint32(arch), classes: classes, caps: caps, names: names}).assemble(w)
+}
+
+// number looks a name up in lines of "name nr", which are sorted by name.
+func number(names, name string) (uint32, bool) {
+	lo, hi := 0, len(names)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		for mid > lo && names[mid-1] != '\n' {
+			mid--
+		}
+		end := mid
+		for names[end] != '\n' {
+			end++
+		}
+		line := names[mid:end]
+		space := len(line) - 1
+		for line[space] != ' ' {
+			space--
+		}
+		switch n := line[:space]; {
+		case n == name:
+			nr := uint32(0)
+			for _, c := range []byte(line[space+1:]) {
+				nr = 10*nr + uint32(c-'0')
+			}
+			return nr, true
+		case n < name:
+			lo = end + 1
+		default:
+			hi = mid
+		}
+	}
+	return 0, false
+}
+
+// Instructions is how many a program has.
+func Instructions(program []byte) int { return len(program) / 8 }
