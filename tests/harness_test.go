@@ -105,6 +105,7 @@ func asUser(t testing.TB) {
 var vocabulary = map[string]func() string{
 	"userns":      noUserns,
 	"subids":      noSubids,
+	"int80":       noInt80,
 	"tun":         func() string { return noOpen("/dev/net/tun") },
 	"cgroup2":     noCgroup2,
 	"systemd":     func() string { return noFile("/run/systemd/system") },
@@ -302,6 +303,19 @@ func noSubids() string {
 		if !has {
 			return f + " has no range for " + me.Username
 		}
+	}
+	return ""
+}
+
+// noInt80 tries, in a process of its own: a kernel without the entry sends
+// SIGSEGV.
+func noInt80() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return err.Error()
+	}
+	if err := exec.Command(exe, "payload:entry32").Run(); err != nil {
+		return "no call comes through int 0x80: " + err.Error()
 	}
 	return ""
 }

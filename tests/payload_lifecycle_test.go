@@ -49,6 +49,14 @@ func init() {
 		typeIntoTerminal()
 	case "terminals":
 		writeToTerminals()
+	case "escape":
+		escape(args)
+	case "chroot-escape":
+		chrootEscape()
+	case "with-key":
+		withKey(args)
+	case "entry32":
+		entry32()
 	}
 	fmt.Fprintln(os.Stderr, "payload:"+name+" cannot go on")
 	os.Exit(99)

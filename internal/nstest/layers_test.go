@@ -47,6 +47,7 @@ var layers = map[string]struct {
 	"internal/nstest": {"what tests share; nothing else may import it", "plan host terminal", "golang.org/x/sys"},
 	"tests":           {"end to end", "*", "*"},
 	"tests/vm":        {"runs what needs systemd in a virtual machine", "*", "*"},
+	"tests/rawcall":   {"system calls by the kernel's other entries", "", ""},
 	"tests/bench":     {"measures against the peers", "*", "*"},
 }
 

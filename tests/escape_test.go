@@ -1,0 +1,280 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// layBait lays out what the payload "escape" looks for: sockets that answer,
+// a secret file, a variable, a process.
+func layBait(t *testing.T, p place) bait {
+	t.Helper()
+	b := bait{"secret": "s3cret-of-the-caller"}
+	answer := func(l net.Listener, err error) net.Listener {
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				c.Write([]byte("bait!"))
+				c.Close()
+			}
+		}()
+		return l
+	}
+	b["abstract"] = fmt.Sprintf("nobox-bait-%d-%d", os.Getpid(), time.Now().UnixNano())
+	answer(net.Listen("unix", "@"+b["abstract"]))
+	b["socket"] = filepath.Join(p.home, "s")
+	answer(net.Listen("unix", b["socket"]))
+	b["tcp"] = answer(net.Listen("tcp", "127.0.0.1:0")).Addr().String()
+	b["file"] = filepath.Join(p.home, "secret")
+	if err := os.WriteFile(b["file"], []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"} {
+		to, err := os.Readlink("/proc/self/ns/" + n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b["ns_"+n] = to
+	}
+	b["pid"] = strconv.Itoa(os.Getpid())
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b["comm"] = strings.TrimSpace(string(comm))
+	return b
+}
+
+// finding is what the payload says of one probe.
+type finding struct {
+	open bool
+	what string
+}
+
+// tryEscape runs the payload behind line, started by a caller who has a key in
+// the session keyring, files open that are not close-on-exec, and a secret
+// variable.
+func tryEscape(t *testing.T, p place, b bait, line []string) map[string]finding {
+	t.Helper()
+	for name, value := range b {
+		line = append(line, name+"="+value)
+	}
+	c := p.command(self(t), append([]string{"payload:with-key"}, line...)...)
+	c.Env = append(c.Env, "TOKEN="+b["secret"])
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%q: %v\n%s%s", line[:min(len(line), 12)], err, out, stderr.String())
+	}
+	all := map[string]finding{}
+	for l := range strings.Lines(string(out)) {
+		name, rest, _ := strings.Cut(strings.TrimSuffix(l, "\n"), " ")
+		verdict, what, ok := strings.Cut(rest, " ")
+		if !ok || verdict != "open" && verdict != "shut" {
+			t.Fatalf("the payload says %q", l)
+		}
+		all[name] = finding{verdict == "open", what}
+	}
+	for _, x := range probes() {
+		if _, ok := all[x.name]; !ok {
+			t.Fatalf("no word about %s in\n%s", x.name, out)
+		}
+	}
+	return all
+}
+
+// A probe that could not find anything open would hold nothing.
+func TestEachProbeFindsOpenWhatNothingCloses(t *testing.T) {
+	asUser(t)
+	p := newPlace(t)
+	all := tryEscape(t, p, layBait(t, p), []string{self(t), "payload:escape"})
+	for _, x := range probes() {
+		if x.control == shown && !all[x.name].open {
+			t.Errorf("%s: shut outside: %s", x.name, all[x.name].what)
+		}
+	}
+}
+
+// bwrap shows the same as far as it leaves things open: the probes work in a
+// sandbox too.
+func TestTheProbesFindWhatAnotherSandboxLeavesOpen(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "bwrap")
+	p := newPlace(t)
+	all := tryEscape(t, p, layBait(t, p), []string{"/usr/bin/bwrap", "--ro-bind", "/", "/", "--unshare-all", "--proc", "/proc", "--dev", "/dev",
+		"--tmpfs", "/tmp", self(t), "payload:escape"})
+	for _, name := range []string{"sys_unshare_user", "sys_keyctl", "sys_ioctl_tiocsti", "sys_clone3_user", "fd_leak", "env_secret", "proc_environ", "keyring", "unix_path_home", "home_secret"} {
+		if !all[name].open {
+			t.Errorf("%s is shut: %s", name, all[name].what)
+		}
+	}
+	for _, name := range []string{"abstract_host", "loopback_host", "pid_host", "ns", "nonewprivs"} {
+		if all[name].open {
+			t.Errorf("%s is open: %s", name, all[name].what)
+		}
+	}
+}
+
+func TestNothingGetsOut(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	type mode struct {
+		name, need string
+		flags      []string
+		open       []string // what the mode is for
+	}
+	modes := []mode{
+		{"host view", "", nil, nil},
+		{"root alone", "", []string{"-r"}, []string{"setgroups_dropped"}},
+		{"caller", "", []string{"-c"}, nil},
+		{"as pid 1", "", []string{"--as-pid-1"}, []string{"init_exe", "init_mem", "proc_environ"}}, // pid 1 is the command
+		{"host network", "", []string{"--net=host"}, []string{"loopback_host", "ns", "abstract_host"}},
+		{"home", "", []string{"--home=ro"}, []string{"home_secret", "unix_path_home"}},
+		{"another user", "subids", []string{"-u", "1000:1000", "--cwd=hidden", "-w", "/"}, nil},
+		{"rootfs", "busybox", []string{"--rootfs", ""}, []string{"write_outside"}}, // the root is DIR, writable
+		{"rootfs, read-only", "busybox", []string{"--rootfs", "", "--read-only"}, nil},
+		{"rootfs, caller", "busybox", []string{"-c", "--rootfs", ""}, []string{"write_outside"}},
+		{"no capability", "", []string{"--cap-drop=ALL"}, nil},
+	}
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			if m.need != "" {
+				need(t, m.need)
+			}
+			p := newPlace(t)
+			b := layBait(t, p)
+			flags := slices.Clone(m.flags)
+			if i := slices.Index(flags, ""); i >= 0 {
+				flags[i] = busyboxRoot(t)
+			} else {
+				// nobox's own binary, where the box may write.
+				b["nobox"] = filepath.Join(p.work, "nobox")
+				data, err := os.ReadFile(nobox)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(b["nobox"], data, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			line := boxed(t, flags, "escape")
+			if slices.Contains(flags, "--net=host") {
+				line = slices.DeleteFunc(line, func(s string) bool { return s == "--net=none" })
+			}
+			if b["nobox"] != "" {
+				line[0] = b["nobox"]
+			}
+			all := tryEscape(t, p, b, line)
+			for _, x := range probes() {
+				may := slices.Contains(m.open, x.name)
+				switch f := all[x.name]; {
+				case f.open && !may:
+					t.Errorf("%s is open: %s", x.name, f.what)
+				case !f.open && may && x.control == shown:
+					t.Errorf("%s is shut, which the flag opens: %s", x.name, f.what)
+				}
+			}
+			if b["nobox"] != "" {
+				before, err1 := os.ReadFile(nobox)
+				after, err2 := os.ReadFile(b["nobox"])
+				if err1 != nil || err2 != nil || !bytes.Equal(before, after) {
+					t.Errorf("nobox's binary is not what it was: %v %v", err1, err2)
+				}
+			}
+		})
+	}
+}
+
+// A flag that loosens opens what it says and nothing else.
+func TestAFlagOpensWhatItSays(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	for _, tt := range []struct{ flags, opens string }{
+		{"--allow-userns", "sys_unshare_user sys_clone_user sys_clone_user_hibits sys_clone_net sys_clone3_user sys_setns sys_unshare_time " +
+			"sys_open_tree sys_mount_setattr sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_move_mount sys_pivot_root"},
+		{"--cap-add=SYS_ADMIN", "caps sys_unshare_user sys_unshare_time sys_clone_user sys_clone_user_hibits sys_clone_net sys_clone3_user sys_setns " +
+			"sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_open_tree sys_move_mount sys_mount_setattr sys_quotactl sys_fanotify_init sys_syslog sys_perf_event_open sys_bpf"},
+		{"--cap-add=NET_ADMIN", "caps sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
+	} {
+		p := newPlace(t)
+		all := tryEscape(t, p, layBait(t, p), boxed(t, []string{"-r", tt.flags}, "escape"))
+		for _, x := range probes() {
+			may := strings.Contains(" "+tt.opens+" setgroups_dropped ", " "+x.name+" ")
+			switch f := all[x.name]; {
+			case f.open && !may:
+				t.Errorf("%s: %s is open: %s", tt.flags, x.name, f.what)
+			case !f.open && may && x.control == shown && x.name != "sys_perf_event_open":
+				t.Errorf("%s: %s is shut: %s", tt.flags, x.name, f.what)
+			}
+		}
+	}
+}
+
+// No call comes through the entry for 32-bit programs.
+func TestTheEntryFor32BitProgramsIsShut(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "int80")
+	p := newPlace(t)
+	out, err := p.command(self(t), "payload:entry32").Output()
+	if err != nil || strings.HasPrefix(string(out), "getpid -") || !strings.Contains(string(out), "keyctl -126") && !strings.Contains(string(out), "keyctl ") {
+		t.Fatalf("outside: %v\n%s", err, out)
+	}
+	for _, flags := range [][]string{{"-r"}, {"-c"}, {"-r", "--allow-userns"}, {"-r", "--cap-add=ALL"}} {
+		line := boxed(t, flags, "entry32")
+		out, err := p.command(line[0], line[1:]...).Output()
+		if err != nil {
+			t.Errorf("%q: %v\n%s", flags, err, out)
+		}
+		n := 0
+		for l := range strings.Lines(string(out)) {
+			if n++; !strings.HasSuffix(l, fmt.Sprintf(" -%d\n", unix.ENOSYS)) {
+				t.Errorf("%q: %s", flags, l)
+			}
+		}
+		if n < 20 {
+			t.Errorf("%q: %d calls", flags, n)
+		}
+	}
+}
+
+// busyboxRoot is a root directory of busybox alone.
+func busyboxRoot(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(scratch(t), "root")
+	for _, d := range []string{"bin", "etc", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin/sh"), data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
