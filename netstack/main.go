@@ -1,16 +1,67 @@
 package netstack
 
 import (
-	"os"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"time"
 
 	"golang.org/x/sys/unix"
+	gvisor "gvisor.dev/gvisor/pkg/log"
 )
 
 // controlFD leads to nobox; userns.NetworkFD.
 const controlFD = 3
 
+// The kinds of messages that come in, the first 4 of 16 bytes.
+const kindDevice = 4 // with the descriptor of the box's device
+
+// memory is what the runtime is told to keep below. The limit of what a box
+// can make this process take is held by the bounds on what the stack keeps.
+const memory = 40 << 20
+
 // Main runs the network until nobox is gone, and returns the exit code.
 func Main(args []string) int {
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	debug.SetMemoryLimit(memory)
+	if runtime.NumCPU() > 4 {
+		runtime.GOMAXPROCS(4)
+	}
+	gvisor.SetTarget(nothing{}) // gVisor's own log tells of packets
+	c, err := ParseConfig(args)
+	if err != nil {
+		say(err.Error())
+		return 1
+	}
+	for {
+		kind, fd, err := receive()
+		if err != nil {
+			return 0 // nobox is gone, and with it the box
+		}
+		if kind != kindDevice || fd < 0 {
+			continue
+		}
+		if err := start(c, fd); err != nil {
+			say("cannot run the network: " + err.Error())
+			return 1
+		}
+	}
+}
+
+func start(c Config, fd int) error {
+	l, err := newLink(fd, uint32(c.MTU))
+	if err != nil {
+		return err
+	}
+	if _, err := newNetwork(c, l, say); err != nil {
+		return err
+	}
+	go l.read()
+	return nil
+}
+
+// receive waits for a message, and the descriptor that came with it or -1.
+func receive() (kind uint32, fd int, err error) {
 	var buf [16]byte
 	oob := make([]byte, unix.CmsgSpace(4))
 	for {
@@ -18,26 +69,31 @@ func Main(args []string) int {
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || n == 0 {
-			return 0
-		}
-		cs, err := unix.ParseSocketControlMessage(oob[:oobn])
-		if err != nil || len(cs) != 1 {
-			continue
-		}
-		fds, err := unix.ParseUnixRights(&cs[0])
 		if err != nil {
+			return 0, -1, err
+		}
+		if n == 0 {
+			return 0, -1, errors.New("closed")
+		}
+		if n != len(buf) {
 			continue
 		}
-		go drain(os.NewFile(uintptr(fds[0]), "device"))
+		fd = -1
+		if cs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(cs) == 1 {
+			if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
+				fd = fds[0]
+			}
+		}
+		return uint32(buf[0]) | uint32(buf[1])<<8 | uint32(buf[2])<<16 | uint32(buf[3])<<24, fd, nil
 	}
 }
 
-func drain(f *os.File) {
-	buf := make([]byte, 1<<16)
-	for {
-		if _, err := f.Read(buf); err != nil {
-			return
-		}
-	}
+// nothing is where gVisor's log goes.
+type nothing struct{}
+
+func (nothing) Emit(int, gvisor.Level, time.Time, string, ...any) {}
+
+// say gives a line to nobox, for the user. One that nobody reads is lost.
+func say(line string) {
+	unix.SendmsgN(controlFD, []byte(line), nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }

@@ -11,6 +11,7 @@ import (
 	"nobox/host"
 	"nobox/mounts"
 	"nobox/plan"
+	"nobox/slirp"
 )
 
 // A view is what the box sees, compiled from the options, and where the
@@ -55,8 +56,11 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 	if o.User != "" {
 		q.Files = append(q.Files, host.Place{Base: v.base(), Path: "/etc/passwd"}, host.Place{Base: v.base(), Path: "/etc/group"})
 	}
-	if o.Net == NetHost {
+	switch o.Net {
+	case NetHost:
 		q.Files = append(q.Files, host.Place{Path: "/etc/hosts"}, host.Place{Path: "/etc/resolv.conf"})
+	case NetUser:
+		q.Files = append(q.Files, host.Place{Path: "/etc/resolv.conf"})
 	}
 	for _, s := range secrets(&o, f) {
 		q.Places = append(q.Places, host.Place{Base: "/", Path: s})
@@ -494,6 +498,10 @@ func etc(o *Options, f *host.Facts) mounts.Etc {
 		Hostname:   name + "\n",
 		Hosts:      "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 " + name + "\n",
 		ResolvConf: "# --net=none: there is no resolver\n",
+	}
+	if o.Net == NetUser {
+		e.Hosts += slirp.GatewayIPv4 + " " + slirp.HostName + "\n"
+		e.ResolvConf = slirp.ResolvConf(f.Files[host.Place{Path: "/etc/resolv.conf"}].Content)
 	}
 	if o.Net == NetHost {
 		if c := f.Files[host.Place{Path: "/etc/hosts"}]; c.Err == nil {

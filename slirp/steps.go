@@ -1,6 +1,8 @@
 package slirp
 
 import (
+	"strconv"
+
 	"nobox/host"
 	"nobox/plan"
 )
@@ -64,6 +66,11 @@ func (n Network) user(b *plan.Builder, f *host.Facts) {
 		mtu = DefaultMTU
 	}
 	b.Host(n.From, "the box's packets go to it, and nowhere else", plan.StartNet{
+		Args: []string{
+			"--mtu=" + strconv.Itoa(mtu),
+			"--gateway=" + GatewayIPv4 + "," + GatewayIPv6,
+			"--resolver=" + DNSIPv4 + "," + DNSIPv6,
+		},
 		NoMFDExec: f.Kernel[0] < 6 || f.Kernel[0] == 6 && f.Kernel[1] < 3,
 	})
 	b.Inside(n.From, "", plan.LoopbackUp{})

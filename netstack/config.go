@@ -1,0 +1,59 @@
+package netstack
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+)
+
+// Config is what the network is to be, as nobox gives it by arguments.
+type Config struct {
+	MTU      int
+	Gateways []netip.Addr // what answers for the host, of each family
+	Resolver []netip.Addr // what answers questions for names, of each family
+}
+
+// addrs is a flag with addresses, parted by commas.
+type addrs []netip.Addr
+
+func (l *addrs) String() string { return fmt.Sprint(*l) }
+
+func (l *addrs) Set(v string) error {
+	for _, s := range strings.Split(v, ",") {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return err
+		}
+		*l = append(*l, a)
+	}
+	return nil
+}
+
+// ParseConfig reads the arguments.
+func ParseConfig(args []string) (Config, error) {
+	var c Config
+	fs := flag.NewFlagSet("nobox-net", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.IntVar(&c.MTU, "mtu", 1500, "")
+	fs.Var((*addrs)(&c.Gateways), "gateway", "")
+	fs.Var((*addrs)(&c.Resolver), "resolver", "")
+	if err := fs.Parse(args); err != nil {
+		return c, err
+	}
+	if fs.NArg() > 0 {
+		return c, errors.New("nobox-net takes flags alone")
+	}
+	return c, nil
+}
+
+func has(l []netip.Addr, a netip.Addr) bool {
+	for _, x := range l {
+		if x == a {
+			return true
+		}
+	}
+	return false
+}

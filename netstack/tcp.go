@@ -1,0 +1,377 @@
+package netstack
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+const (
+	// maxConnections are open at once at most; what comes above is reset.
+	maxConnections = 2048
+	// maxDialing may wait for an answer from outside at once; a SYN above that
+	// is dropped, and comes again.
+	maxDialing = 512
+	// dialTimeout: connect(2) of Linux gives up after about two minutes; a box
+	// whose own timeout is shorter has given up by itself.
+	dialTimeout = 60 * time.Second
+
+	keepalive = 60 * time.Second
+
+	// All connections share this much for what was read on one side and not yet
+	// taken by the other, in each direction.
+	bufferBudget = 8 << 20
+	bufferMin    = 8 << 10
+	bufferMax    = 1 << 20
+)
+
+// bufferSize is what each of n connections gets.
+func bufferSize(n int) int { return min(max(bufferBudget/max(n, 1), bufferMin), bufferMax) }
+
+// tcpForward goes on with the box's TCP connections on the host: one socket
+// each, dialled before the box gets an answer, so that what is refused outside
+// is refused inside.
+type tcpForward struct {
+	*network
+	forward *tcp.Forwarder
+
+	mu    sync.Mutex
+	conns map[*connection]struct{}
+	size  int // of the buffers, for as many as there are
+}
+
+func newTCPForward(n *network) *tcpForward {
+	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, size: bufferSize(1)}
+	f.forward = tcp.NewForwarder(n.stack, bufferMax, maxDialing, f.request)
+	return f
+}
+
+// packet gets each segment that belongs to no connection.
+func (f *tcpForward) packet(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+	return f.forward.HandlePacket(id, pkt)
+}
+
+// request is called for each SYN, in a goroutine of its own.
+func (f *tcpForward) request(r *tcp.ForwarderRequest) {
+	id := r.ID()
+	to := netip.AddrPortFrom(addr(id.LocalAddress), id.LocalPort)
+	if has(f.config.Resolver, to.Addr()) {
+		if to.Port() == 53 {
+			f.serveDNS(r)
+		} else {
+			r.Complete(true)
+		}
+		return
+	}
+	t := f.reach("tcp", to)
+	if t.err != nil {
+		r.Complete(true)
+		return
+	}
+	f.mu.Lock()
+	full := len(f.conns) >= maxConnections
+	f.mu.Unlock()
+	if full {
+		r.Complete(true)
+		return
+	}
+	host, err := dial(t.addr)
+	if err != nil {
+		r.Complete(true)
+		return
+	}
+	f.connect(r, host)
+}
+
+// dial connects to an address of the host's network, no name.
+func dial(to netip.AddrPort) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	d := net.Dialer{KeepAlive: -1}
+	d.SetMultipathTCP(false)
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// connect answers the box, and passes on what each side says to the other.
+func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) {
+	c, err := f.accept(r, host)
+	r.Complete(err != nil)
+	if err != nil {
+		host.Close()
+		return
+	}
+	var out sync.WaitGroup
+	out.Go(c.toHost)
+	c.toBox()
+	out.Wait()
+	f.forget(c)
+	c.close()
+}
+
+// A connection is one of the box's, with the one outside that goes on with it.
+type connection struct {
+	box   tcpip.Endpoint
+	queue waiter.Queue
+	host  *net.TCPConn
+	conn  syscall.RawConn
+
+	readable, writable chan struct{} // the box's end
+	entries            [2]waiter.Entry
+
+	sent, received atomic.Int64 // bytes, as the box sees it
+	broken         atomic.Bool  // one side was reset
+}
+
+func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn) (*connection, error) {
+	c := &connection{host: host}
+	var err error
+	if c.conn, err = host.SyscallConn(); err != nil {
+		return nil, err
+	}
+	ep, e := r.CreateEndpoint(&c.queue)
+	if e != nil {
+		return nil, errors.New(e.String())
+	}
+	c.box = ep
+	c.entries[0], c.readable = waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
+	c.entries[1], c.writable = waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventHUp | waiter.EventErr)
+	c.queue.EventRegister(&c.entries[0])
+	c.queue.EventRegister(&c.entries[1])
+	ep.SocketOptions().SetDelayOption(false)
+	// A box's process that is gone left an end that its kernel answers for no
+	// more: only a probe tells.
+	idle, interval := tcpip.KeepaliveIdleOption(keepalive), tcpip.KeepaliveIntervalOption(keepalive/4)
+	ep.SetSockOpt(&idle)
+	ep.SetSockOpt(&interval)
+	ep.SetSockOptInt(tcpip.KeepaliveCountOption, 4)
+	ep.SocketOptions().SetKeepAlive(true)
+
+	f.mu.Lock()
+	f.conns[c] = struct{}{}
+	f.resize()
+	size := f.size
+	f.mu.Unlock()
+	c.resize(size)
+	return c, nil
+}
+
+func (f *tcpForward) forget(c *connection) {
+	f.mu.Lock()
+	delete(f.conns, c)
+	f.resize()
+	f.mu.Unlock()
+}
+
+// resize shares the budget among the connections there are, when their number
+// has changed enough. Preconditions: mu is held.
+func (f *tcpForward) resize() {
+	want := bufferSize(len(f.conns))
+	if want > f.size/2 && want < f.size*2 {
+		return
+	}
+	f.size = want
+	for c := range f.conns {
+		c.resize(want)
+	}
+}
+
+func (c *connection) resize(size int) {
+	c.box.SocketOptions().SetReceiveBufferSize(int64(size), true)
+	c.box.SocketOptions().SetSendBufferSize(int64(size), true)
+}
+
+// errAgain is a host socket that takes or has no more for now.
+var errAgain = errors.New("again")
+
+// hostWriter writes to the host's socket what it takes at once.
+type hostWriter int
+
+func (w hostWriter) Write(b []byte) (int, error) {
+	done := 0
+	for done < len(b) {
+		n, err := unix.Write(int(w), b[done:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			return done, errAgain
+		case err != nil:
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
+}
+
+// toHost passes on what the box says, from the stack's queue to the socket
+// without a buffer between, until the box says no more.
+func (c *connection) toHost() {
+	for {
+		var e tcpip.Error
+		var n int64
+		var failed error
+		err := c.conn.Write(func(fd uintptr) bool {
+			w := &outcome{w: hostWriter(fd)}
+			var res tcpip.ReadResult
+			res, e = c.box.Read(w, tcpip.ReadOptions{})
+			n += int64(res.Count)
+			failed = w.err
+			return failed != errAgain // else wait until the socket takes more
+		})
+		c.sent.Add(n)
+		switch {
+		case err != nil || failed != nil && failed != errAgain:
+			c.breakOff()
+			return
+		case e == nil:
+			continue
+		}
+		switch e.(type) {
+		case *tcpip.ErrWouldBlock:
+			<-c.readable
+		case *tcpip.ErrClosedForReceive:
+			c.host.CloseWrite()
+			return
+		default:
+			c.breakOff()
+			return
+		}
+	}
+}
+
+// outcome keeps the error of a writer, which Endpoint.Read does not tell.
+type outcome struct {
+	w   io.Writer
+	err error
+}
+
+func (o *outcome) Write(b []byte) (n int, err error) {
+	n, o.err = o.w.Write(b)
+	return n, o.err
+}
+
+// toBox passes on what comes from outside, until no more does.
+func (c *connection) toBox() {
+	for {
+		p := payload{}
+		var e tcpip.Error
+		var n int64
+		err := c.conn.Read(func(fd uintptr) bool {
+			p = payload{fd: int(fd)}
+			var m int64
+			m, e = c.box.Write(&p, tcpip.WriteOptions{})
+			n += m
+			return !p.again
+		})
+		c.received.Add(n)
+		if e != nil {
+			if _, full := e.(*tcpip.ErrWouldBlock); full {
+				<-c.writable
+				continue
+			}
+			c.breakOff()
+			return
+		}
+		switch {
+		case err != nil || p.err != nil:
+			c.breakOff()
+			return
+		case p.end:
+			c.box.Shutdown(tcpip.ShutdownWrite)
+			return
+		}
+	}
+}
+
+// payload is what a host's socket has, at most one segment's worth, read into
+// the stack's own memory. The stack asks for the length first, and wants that
+// much.
+type payload struct {
+	fd         int
+	again, end bool
+	err        error
+}
+
+// Len implements tcpip.Payloader.
+func (p *payload) Len() int {
+	n, err := unix.IoctlGetInt(p.fd, unix.TIOCINQ)
+	if err != nil {
+		p.err = err
+		return 0
+	}
+	if n > 0 {
+		return min(n, gsoMax)
+	}
+	// Nothing yet, or nothing any more.
+	var b [1]byte
+	for {
+		n, _, err := unix.Recvfrom(p.fd, b[:], unix.MSG_PEEK)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			p.again = true
+		case err != nil:
+			p.err = err
+		case n == 0:
+			p.end = true
+		default:
+			return 1 // it has come just now
+		}
+		return 0
+	}
+}
+
+// Read implements io.Reader.
+func (p *payload) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := unix.Read(p.fd, b)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			p.err = err
+			return 0, err
+		case n == 0:
+			p.err = io.ErrUnexpectedEOF
+			return 0, p.err
+		}
+		return n, nil
+	}
+}
+
+// breakOff ends both sides as one that was reset would.
+func (c *connection) breakOff() {
+	if !c.broken.CompareAndSwap(false, true) {
+		return
+	}
+	c.host.SetLinger(0)
+	c.host.Close()
+	c.box.Abort()
+}
+
+func (c *connection) close() {
+	c.queue.EventUnregister(&c.entries[0])
+	c.queue.EventUnregister(&c.entries[1])
+	c.box.Close()
+	c.host.Close()
+}
