@@ -76,7 +76,7 @@ func (p *pings) packet(proto tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffe
 	if p.own(ip.DestinationAddress()) {
 		return false
 	}
-	switch ip.TransportProtocol() {
+	switch tcpip.TransportProtocolNumber(ip.NextHeader()) {
 	case header.TCPProtocolNumber, header.UDPProtocolNumber:
 		return false
 	case header.ICMPv6ProtocolNumber:
