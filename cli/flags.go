@@ -69,14 +69,17 @@ var (
 	netWords     = []string{"none", "host", "user"}
 	explainWords = []string{"words", "syscalls", "json"}
 	boolWords    = []string{"true", "false"}
-	laterShares  = []string{"overlay"}
 	laterNets    = []string{"pasta", "slirp4netns", "ns:"}
 )
+
+// overlayInMemory is what --overlay without a directory stands for. A directory
+// of that name is written ./memory.
+const overlayInMemory = "memory"
 
 // laterFlags are flags of nobox's contract that this version does not have;
 // one letter is a short one.
 var laterFlags = []string{
-	"overlay",
+
 	"publish", "p", "dns", "dns-search", "add-host", "host-port", "allow-host",
 	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
 	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
@@ -110,6 +113,30 @@ DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, 
 		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.ReadOnly) },
 	},
 	{
+		name: "overlay", arg: "DIR", bare: overlayInMemory, takes: takesDir, group: groupBox,
+		what: "overlay the root",
+		help: "write to memory or DIR, not to the root",
+		long: `Has the box write to an overlay of the root directory, the host's tree or the DIR of --rootfs, which stays as it is. What is written goes to memory and is gone with the box; with --overlay=DIR it is kept in DIR, as --overlay-dir has it. File permissions hold as ever: what belongs to the host's root cannot be changed in the overlay either.
+
+A tree in which something is mounted becomes one overlay for each part without, in which files right next to a mount are read-only. What -v, --tmpfs and --cwd share, the homes, /tmp, /var/tmp and /run are what they are without it.`,
+		set: func(v string, o *Invocation) error {
+			o.Options.Overlay = true
+			if v == overlayInMemory {
+				return nil
+			}
+			return o.overlayDir(v)
+		},
+	},
+	{
+		name: "overlay-dir", arg: "DIR", takes: takesDir, group: groupFiles,
+		what: "keep the changes",
+		help: "keep what is written to overlays in DIR",
+		long: `Keeps in DIR what the box writes to its overlays, those of --overlay, --cwd=overlay, --home=overlay and -v SRC:DST:O. The next box with the same DIR goes on from there. nobox diff DIR lists the changes, apply writes them back, discard forgets them. The box does not see DIR, which must lie on a local disk and outside of what is overlaid.
+
+  nobox --cwd=overlay --overlay-dir ~/changes -- make`,
+		set: func(v string, o *Invocation) error { return o.overlayDir(v) },
+	},
+	{
 		name: "hostname", arg: "NAME", group: groupBox,
 		what: "set the host name",
 		help: "host name inside (default nobox)",
@@ -124,28 +151,28 @@ DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, 
 	},
 
 	{
-		name: "cwd", arg: "rw|ro|hidden", values: cwdWords, group: groupFiles,
+		name: "cwd", arg: "rw|ro|overlay|hidden", values: cwdWords, group: groupFiles,
 		what: "share the working directory",
 		help: "the working directory (default rw)",
-		long: `How much the box gets of the directory nobox is started in, at the same path: read-write (rw), read-only (ro), or no more than of the rest of the host's tree (hidden); then the box starts in the empty home.
+		long: `How much the box gets of the directory nobox is started in, at the same path: read-write (rw), read-only (ro), to be changed in an overlay and left as it is (overlay), or no more than of the rest of the host's tree (hidden); then the box starts in the empty home.
 
-A working directory that is the home itself, or /, or a parent of the home is not shared: the box starts in the empty home and one line says so. --cwd=rw and --cwd=ro insist.`,
+A working directory that is the home itself, or /, or a parent of the home is not shared: the box starts in the empty home and one line says so. --cwd=rw, ro and overlay insist.`,
 		set: func(v string, o *Invocation) error { return share(v, cwdWords, &o.Options.Cwd) },
 	},
 	{
-		name: "home", arg: "hidden|ro|rw", values: homeWords, group: groupFiles,
+		name: "home", arg: "HOW", values: homeWords, group: groupFiles,
 		what: "share the home",
-		help: "the home directories (default hidden)",
-		long: `How much the box gets of the home directories: nothing (hidden), read-only (ro) or read-write (rw). Hidden means an empty tmpfs over /home, /root and $HOME, wherever it is.
+		help: "the homes: hidden (default), ro, overlay, rw",
+		long: `How much the box gets of the home directories: nothing (hidden), read-only (ro), read-write (rw), or to be changed in an overlay and left as it is (overlay). Hidden means an empty tmpfs over /home, /root and $HOME, wherever it is.
 
-With ro the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories. They are masked by whatever name the box could see them.`,
+With ro and overlay the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories. They are masked by whatever name the box could see them.`,
 		set: func(v string, o *Invocation) error { return share(v, homeWords, &o.Options.Home) },
 	},
 	{
 		name: "volume", short: "v", arg: "SRC:DST[:OPTIONS]", repeat: true, takes: takesBind, group: groupFiles,
 		what: "bind",
 		help: "share SRC of the host at DST",
-		long: `Shares the file or directory SRC of the host with the box, at DST. Its options are separated by commas: "rw", the default, or "ro", which holds for what is mounted below SRC too; "noexec" or "exec"; "rbind", the default, or "bind", with which an empty directory stands for what is mounted below SRC. nosuid and nodev always hold: set-user-ID bits and device files have no effect.
+		long: `Shares the file or directory SRC of the host with the box, at DST. Its options are separated by commas: "rw", the default, or "ro", which holds for what is mounted below SRC too; "noexec" or "exec"; "O" for an overlay, in which the box may write and SRC stays as it is; "rbind", the default, or "bind", with which an empty directory stands for what is mounted below SRC. nosuid and nodev always hold: set-user-ID bits and device files have no effect.
 
 SRC is a path of the host; a relative one starts with "." or has a "/" in it. DST is an absolute path inside. The most specific DST wins whatever the order of the flags; the same DST twice is an error. A DST that does not exist below a writable directory of the host is an error too: nobox leaves nothing behind on the host.
 
@@ -177,10 +204,10 @@ SRC is a path of the host; a relative one starts with "." or has a "/" in it. DS
 	{
 		name: "mount", arg: "KEY=VALUE,...", repeat: true, group: groupFiles,
 		what: "mount",
-		help: "type=bind|tmpfs,source=,target=, as in docker",
+		help: "type=bind|tmpfs|overlay,source=,target=",
 		long: `Mounts as docker(1) and podman(1) spell it, pairs separated by commas. A field in double quotes may have commas in it.
 
-For type=bind, the default: source or src, target, dst or destination, readonly or ro, noexec, bind-recursive=enabled|disabled. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec.
+For type=bind, the default, and type=overlay, as with -v SRC:DST:O: source or src, target, dst or destination, readonly or ro, noexec, bind-recursive=enabled|disabled. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec.
 
   nobox --mount type=bind,source=$PWD/data,target=/mnt,readonly -- ls /mnt
   nobox --mount type=tmpfs,target=/mnt,tmpfs-size=64m -- df /mnt`,

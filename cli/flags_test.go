@@ -18,7 +18,7 @@ func TestEveryRowIsComplete(t *testing.T) {
 			t.Errorf("--%s: long is sentences", f.name)
 		case f.isSwitch() && (f.values != nil && f.bare == "" || f.takes != takesAny):
 			t.Errorf("--%s: a switch takes no argument", f.name)
-		case f.bare != "" && f.values == nil:
+		case f.bare != "" && f.values == nil && f.takes == takesAny:
 			t.Errorf("--%s: an argument that may be missing has a set of values", f.name)
 		}
 	}

@@ -31,12 +31,11 @@ func share(v string, words []string, s *sandbox.Share) error {
 		*s = sandbox.ShareRW
 	case "ro":
 		*s = sandbox.ShareRO
+	case "overlay":
+		*s = sandbox.ShareOverlay
 	case "hidden":
 		*s = sandbox.ShareHidden
 	default:
-		if isLater(v, laterShares) {
-			return notYet(v, words)
-		}
 		return notOneOf(v, words)
 	}
 	return nil
@@ -125,15 +124,27 @@ func bindOptions(b *sandbox.Bind, opts string) error {
 		case "z", "Z":
 			return noRelabelling(o)
 		case "O":
-			return notYet(o, []string{"ro", "rw"})
+			b.Overlay = true
 		default:
-			return notOneOf(o, []string{"ro", "rw", "noexec", "exec", "bind", "rbind"})
+			return notOneOf(o, []string{"ro", "rw", "O", "noexec", "exec", "bind", "rbind"})
 		}
 		if seen[which] != "" && seen[which] != o {
 			return contradiction(seen[which], o)
 		}
 		seen[which] = o
 	}
+	return nil
+}
+
+// overlayDir has the changes kept in a directory.
+func (o *Invocation) overlayDir(v string) error {
+	if err := hostPath(v); err != nil {
+		return err
+	}
+	if old := o.Options.OverlayDir; old != "" && old != v {
+		return contradiction(o.Options.OverlayDirFrom, o.given)
+	}
+	o.Options.OverlayDir, o.Options.OverlayDirFrom = v, o.given
 	return nil
 }
 
@@ -205,8 +216,8 @@ func (o *Invocation) mount(v string) error {
 			continue
 		}
 		fits := key == "type" || key == "target" || key == "ro" || key == "noexec" ||
-			typ == "bind" && (key == "source" || key == "bind-recursive") || typ == "tmpfs" && (key == "size" || key == "mode")
-		if (typ == "bind" || typ == "tmpfs") && !fits {
+			(typ == "bind" || typ == "overlay") && (key == "source" || key == "bind-recursive") || typ == "tmpfs" && (key == "size" || key == "mode")
+		if (typ == "bind" || typ == "overlay" || typ == "tmpfs") && !fits {
 			return notForType(key, typ)
 		}
 	}
@@ -218,14 +229,17 @@ func (o *Invocation) mount(v string) error {
 		return err
 	}
 	switch typ {
-	case "bind":
+	case "bind", "overlay":
 		if m["source"] == "" {
 			return missingKey("source")
 		}
 		if err := hostPath(m["source"]); err != nil {
 			return err
 		}
-		b := sandbox.Bind{Source: m["source"], Target: dst, ReadOnly: m["ro"] == "true", NoExec: m["noexec"] == "true", From: o.given}
+		b := sandbox.Bind{Source: m["source"], Target: dst, ReadOnly: m["ro"] == "true", NoExec: m["noexec"] == "true", Overlay: typ == "overlay", From: o.given}
+		if b.Overlay && b.ReadOnly {
+			return contradiction("type=overlay", "readonly")
+		}
 		switch m["bind-recursive"] {
 		case "", "enabled":
 		case "disabled":
@@ -249,7 +263,7 @@ func (o *Invocation) mount(v string) error {
 		}
 		o.Options.Tmpfs = append(o.Options.Tmpfs, t)
 	default:
-		return notOneOf(typ, []string{"bind", "tmpfs"})
+		return notOneOf(typ, []string{"bind", "tmpfs", "overlay"})
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ _nobox() {
     fi
     case $flag in
         --rootfs|--rootfs=) kind='dir' ;;
+        --overlay=) kind='dir' ;;
+        --overlay-dir|--overlay-dir=) kind='dir' ;;
         --hostname|--hostname=) kind='none' ;;
         --cwd|--cwd=) kind='rw ro hidden' ;;
         --home|--home=) kind='hidden ro rw' ;;
@@ -106,7 +108,7 @@ complete -F _nobox nobox
 # _nobox_words finds flags, verbs and what goes with a verb.
 _nobox_words() {
     case $1 in
-        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help); return ;;
+        help) (( $# == 2 )) && found=(help version completion --rootfs --read-only --overlay --overlay-dir --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         version) (( $# > 1 )) && return ;;
     esac
@@ -115,6 +117,8 @@ _nobox_words() {
     [[ ${!#} == -* ]] && found+=(
         --rootfs
         --read-only
+        --overlay
+        --overlay-dir
         --hostname
         --cwd=
         --home=

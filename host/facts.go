@@ -8,13 +8,14 @@ import (
 // Questions is what a run needs to know about the machine beyond what Probe
 // always tells. It is a pure function of what was asked for.
 type Questions struct {
-	Ranges  bool     // subordinate ids, newuidmap and newgidmap
-	Cwd     bool     // the working directory's path
-	Sources []string // paths of the host, as the caller wrote them
-	Places  []Place  // places below a root or a source
-	Files   []Place  // files whose content is wanted, 1 MiB at most
-	Globs   []Glob   // patterns to be looked up, once
-	Shown   []Shown  // what the box shows, for the patterns
+	Ranges  bool            // subordinate ids, newuidmap and newgidmap
+	Cwd     bool            // the working directory's path
+	Sources []string        // paths of the host, as the caller wrote them
+	Places  []Place         // places below a root or a source
+	Files   []Place         // files whose content is wanted, 1 MiB at most
+	Lists   []plan.HostPath // directories whose entries are wanted
+	Globs   []Glob          // patterns to be looked up, once
+	Shown   []Shown         // what the box shows, for the patterns
 }
 
 // A Place is a path below a directory of the host: Base "/" is the host's own
@@ -55,6 +56,7 @@ type PlaceFact struct {
 	Kind     Kind
 	Symlink  bool   // the last component as asked is a symbolic link
 	Rdev     uint64 // of a device
+	Perm     uint32 // the mode without the type
 	Err      error  // why it could not be looked at, other than not being there
 }
 
@@ -63,7 +65,22 @@ type SourceFact struct {
 	Resolved plan.HostPath // absolute, no symbolic links
 	Kind     Kind
 	Rdev     uint64
+	Perm     uint32
 	Err      error
+}
+
+// ListEntry is an entry of a directory.
+type ListEntry struct {
+	Name string
+	Kind Kind
+	Link string // of a symbolic link, where it leads
+	Perm uint32
+}
+
+// ListFact is what a directory holds, by name.
+type ListFact struct {
+	Entries []ListEntry
+	Err     error
 }
 
 // FileFact is a file's content.
@@ -104,6 +121,7 @@ type Facts struct {
 	Sources map[string]SourceFact
 	Files   map[Place]FileFact
 	Globs   map[Glob]GlobFact
+	Lists   map[plan.HostPath]ListFact
 
 	// Refused holds the facts that a start found untrue, and how.
 	Refused map[plan.Fact]string

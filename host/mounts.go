@@ -139,6 +139,15 @@ func (ms Mounts) Names(p plan.HostPath) []plan.HostPath {
 	return names
 }
 
+// TypeOf is the type of the file system that a path lies on, "" if that is not
+// known.
+func (ms Mounts) TypeOf(p plan.HostPath) string {
+	if i := ms.of(p); i >= 0 {
+		return ms[i].Type
+	}
+	return ""
+}
+
 // Below are the mount points strictly below a directory, each once.
 func (ms Mounts) Below(dir plan.HostPath) (out []plan.HostPath) {
 	seen := map[plan.HostPath]bool{}

@@ -61,6 +61,14 @@ func (f *Facts) Look(q Questions) {
 			f.Places[p] = place(p, known)
 		}
 	}
+	for _, d := range q.Lists {
+		if f.Lists == nil {
+			f.Lists = map[plan.HostPath]ListFact{}
+		}
+		if _, done := f.Lists[d]; !done {
+			f.Lists[d] = list(string(d))
+		}
+	}
 	for _, g := range q.Globs {
 		if f.Globs == nil {
 			f.Globs = map[Glob]GlobFact{}
@@ -233,7 +241,7 @@ func source(name string) SourceFact {
 	if err != nil {
 		return SourceFact{Err: err}
 	}
-	return SourceFact{Resolved: plan.HostPath(resolved), Kind: kindOf(&st), Rdev: uint64(st.Rdev)}
+	return SourceFact{Resolved: plan.HostPath(resolved), Kind: kindOf(&st), Rdev: uint64(st.Rdev), Perm: st.Mode & 0o7777}
 }
 
 func kindOf(st *unix.Stat_t) Kind {
@@ -320,7 +328,7 @@ func place(p Place, known map[string]bool) PlaceFact {
 			continue
 		}
 		cur += "/" + c
-		if f.Kind, f.Rdev = kindOf(&st), uint64(st.Rdev); f.Kind == Dir {
+		if f.Kind, f.Rdev, f.Perm = kindOf(&st), uint64(st.Rdev), st.Mode&0o7777; f.Kind == Dir {
 			known[name] = true
 		}
 	}
@@ -328,6 +336,29 @@ func place(p Place, known map[string]bool) PlaceFact {
 	if cur == "" {
 		f.Resolved = "/"
 		f.Kind = Dir
+	}
+	return f
+}
+
+// list lists a directory.
+func list(dir string) (f ListFact) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ListFact{Err: unwrap(err)}
+	}
+	for _, e := range entries {
+		var st unix.Stat_t
+		name := join(dir, "/"+e.Name())
+		if unix.Fstatat(unix.AT_FDCWD, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT) != nil {
+			continue // gone, or closed
+		}
+		x := ListEntry{Name: e.Name(), Kind: kindOf(&st), Perm: st.Mode & 0o7777}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			if x.Link, err = os.Readlink(name); err != nil || x.Link == "" {
+				continue
+			}
+		}
+		f.Entries = append(f.Entries, x)
 	}
 	return f
 }

@@ -17,7 +17,8 @@ type ground struct {
 	source plan.HostPath // of the host's; "" is a file system of the box's own, where mount points can be made
 	// writable: the box may write to what is the host's.
 	writable bool
-	from     string // the flag that asked for it
+	from     string    // the flag that asked for it
+	of       *overlaid // that it is a piece of, nil if of none
 	why      string
 
 	step   int  // of an own file system: the index of the step that made it
@@ -81,12 +82,18 @@ func (m *builder) standing(at string) host.PlaceFact {
 	switch {
 	case g.source == "":
 		return host.PlaceFact{Resolved: plan.BoxPath(at)}
-	case g.at == "/":
+	case m.isRoot(g):
 		return m.at(at)
+	case g.of != nil:
+		rel, _ := below(g.of.at, at)
+		return m.known[host.Place{Base: g.of.source, Path: rel, Bound: true}]
 	}
 	rel, _ := below(g.at, at)
 	return m.known[host.Place{Base: g.source, Path: rel, Bound: true}]
 }
+
+// isRoot says whether a ground is the root's, or a piece of it.
+func (m *builder) isRoot(g *ground) bool { return g.at == "/" || g.of != nil && g.of.entry == nil }
 
 // point sees to it that there is a mount point of the right kind at e.at.
 func (m *builder) point(e *entry, dir bool) error {

@@ -64,7 +64,7 @@ func (m *builder) bind(e *entry) error {
 		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("it is a device"), Remedy: "--device shares one"}
 	}
 	// What an outer bind already shows the same way needs no second mount.
-	if g := m.under(e.at); e.From == "" && g.source != "" && g.at != "/" {
+	if g := m.under(e.at); e.From == "" && g.source != "" && g.at != "/" && m.early[string(e.At)] == 0 {
 		rel, _ := below(g.at, e.at)
 		if path.Join(string(g.source), rel) == string(e.Source) && g.writable != e.ReadOnly {
 			return nil
@@ -73,19 +73,17 @@ func (m *builder) bind(e *entry) error {
 	if err := m.point(e, dir); err != nil {
 		return err
 	}
-	var tree plan.Slot
-	attr := nosuidNodev
-	attr.ReadOnly, attr.NoExec = e.ReadOnly || m.ownIsAbove(e.Source), e.NoExec
-	src := e.Source
-	if e.From == "" && src == m.f.Cwd {
-		src = plan.WorkingDirectory
+	if o := m.over[e]; o != nil {
+		m.Inside(e.From, "", plan.Attach{Tree: o.pieces[0].tree, Root: m.root, At: plan.BoxPath(e.at), What: "mount an overlay"})
+		m.attachPieces(o, "what is overlaid at "+plan.Quote(e.at))
+		return nil
 	}
-	if early := m.whole[string(e.At)]; e.Source == "/" && early != 0 {
-		tree = early
-	} else {
+	tree := m.early[string(e.At)]
+	if tree == 0 {
 		tree = m.NewSlot()
-		m.Inside(e.From, e.Why, plan.OpenTree{Source: src, Recursive: true, Attr: attr, Into: tree})
+		m.Inside(e.From, e.Why, m.openTree(e.Entry, tree))
 	}
+	attr := m.attrOf(e.Entry)
 	m.Inside(e.From, "", plan.Attach{Tree: tree, Root: m.root, At: plan.BoxPath(e.at), What: "bind " + plan.Quote(string(e.Source))})
 	g := &ground{at: e.at, tree: tree, source: e.Source, writable: !attr.ReadOnly, from: e.From, why: "what is bound at " + plan.Quote(e.at)}
 	m.stand(g)
@@ -164,17 +162,34 @@ func (m *builder) newTmpfs(from, why string, size uint64, mode uint32, attr plan
 // box's own root is not mounted on it.
 func (m *builder) openWhole() {
 	for _, e := range m.v.Entries {
-		if e.What != Bind || e.Source != "/" {
-			continue
+		if e.What == Bind && e.Source == "/" && !e.Overlay {
+			m.openEarly(e)
 		}
-		if m.whole == nil {
-			m.whole = map[string]plan.Slot{}
-		}
-		if m.whole[string(e.At)] != 0 {
-			continue // the same place twice
-		}
-		tree := m.NewSlot()
-		m.whole[string(e.At)] = tree
-		m.Inside(e.From, e.Why, plan.OpenTree{Source: "/", Recursive: true, Attr: plan.Attr{NoSuid: true, NoDev: true, ReadOnly: e.ReadOnly, NoExec: e.NoExec}, Into: tree})
 	}
+}
+
+// openEarly opens the tree of a bind before its turn.
+func (m *builder) openEarly(e Entry) {
+	if m.early[string(e.At)] != 0 {
+		return // the same place twice, which is an error later
+	}
+	if m.early == nil {
+		m.early = map[string]plan.Slot{}
+	}
+	tree := m.NewSlot()
+	m.early[string(e.At)] = tree
+	m.Inside(e.From, e.Why, m.openTree(e, tree))
+}
+
+// openTree is the step that opens a bind's source.
+func (m *builder) openTree(e Entry, tree plan.Slot) plan.OpenTree {
+	src := e.Source
+	if e.From == "" && src == m.f.Cwd {
+		src = plan.WorkingDirectory
+	}
+	return plan.OpenTree{Source: src, Recursive: true, Attr: m.attrOf(e), Into: tree}
+}
+
+func (m *builder) attrOf(e Entry) plan.Attr {
+	return plan.Attr{NoSuid: true, NoDev: true, ReadOnly: e.ReadOnly || m.ownIsAbove(e.Source), NoExec: e.NoExec}
 }

@@ -205,7 +205,7 @@ func (m *builder) etc() {
 	for i, f := range etcFiles {
 		pf := m.at(f.path)
 		at := string(pf.Resolved)
-		if g := m.under(f.path); g.at != "/" && g.source != "" { // a flag binds /etc
+		if g := m.under(f.path); !m.isRoot(g) && g.source != "" { // a flag binds /etc
 			rel, _ := below(g.at, f.path)
 			pf = m.known[host.Place{Base: g.source, Path: rel, Bound: true}]
 			at = path.Join(g.at, string(pf.Resolved))

@@ -14,6 +14,9 @@ import (
 type View struct {
 	Rootfs   plan.HostPath // resolved; "" is the host's own tree, read-only
 	ReadOnly bool          // of a Rootfs; the host's tree is, unless HostRW
+	RootPerm uint32        // the root's mode
+	Overlay  string        // the flag that has the box write to an overlay of the root
+	Keep     *Keep         // where the changes of overlays are kept; nil is memory
 	HostRW   string        // the flag that asks for the host's tree read-write
 	From     string        // the flag that named the root
 
@@ -51,6 +54,8 @@ type Entry struct {
 
 	Source     plan.HostPath // of a Bind
 	SourceKind host.Kind
+	SourcePerm uint32
+	Overlay    bool // of a Bind: what is written goes elsewhere
 	ReadOnly   bool
 	NoExec     bool
 	Flat       bool   // of a Bind: an empty directory stands for each mount below
@@ -134,6 +139,7 @@ func (v View) Places(f *host.Facts) []host.Place {
 		}
 	}
 	ask("/var") // mkdirs
+	ask("/etc") // lacking
 	for _, d := range Dirs {
 		ask("/" + d)
 	}
@@ -184,23 +190,26 @@ func above(at string) iter.Seq[string] {
 
 type builder struct {
 	*plan.Builder
-	v       View
-	f       *host.Facts
-	root    plan.Slot
-	grounds map[string]*ground          // by their place
-	sources map[plan.HostPath][]*ground // those that show something of the host's
-	known   map[host.Place]host.PlaceFact
-	seal    []*ground            // own file systems to be made read-only at the end
-	hidden  map[string]bool      // places that are masked
-	whole   map[string]plan.Slot // binds of the host's whole tree, by their place
-	store   plan.Slot            // nobox's own files, which the box does not see
-	own     map[string]bool      // all names of what Protect names
-	masks   bool                 // the store has what masks are made of
-	null    plan.Slot            // /dev/null as attached in the box
-	devpts  plan.Slot
-	made    map[string]bool // mount points that nobox made; true is a directory
-	Master  plan.Slot
-	Peer    plan.Slot
+	v        View
+	f        *host.Facts
+	root     plan.Slot
+	grounds  map[string]*ground          // by their place
+	sources  map[plan.HostPath][]*ground // those that show something of the host's
+	known    map[host.Place]host.PlaceFact
+	seal     []*ground            // own file systems to be made read-only at the end
+	hidden   map[string]bool      // places that are masked
+	early    map[string]plan.Slot // trees of binds opened before the root, by their place
+	missing  []string             // of Dirs, what the root lacks
+	overRoot *overlaid            // the root, where it is one
+	over     map[*entry]*overlaid
+	store    plan.Slot       // nobox's own files, which the box does not see
+	own      map[string]bool // all names of what Protect names
+	masks    bool            // the store has what masks are made of
+	null     plan.Slot       // /dev/null as attached in the box
+	devpts   plan.Slot
+	made     map[string]bool // mount points that nobox made; true is a directory
+	Master   plan.Slot
+	Peer     plan.Slot
 }
 
 // PTY is the slots of the box's pty, zero without a terminal.
@@ -216,14 +225,18 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (PTY, error) {
 	m.know()
 	b.Inside("", "what is mounted here stays here", plan.PrivateMounts{})
 	m.openWhole()
-	if err := m.enterRoot(); err != nil {
-		return PTY{}, err
-	}
-	if err := m.makeStore(); err != nil {
+	if err := m.rootPoints(); err != nil {
 		return PTY{}, err
 	}
 	entries, err := m.resolve()
 	if err != nil {
+		return PTY{}, err
+	}
+	if err := m.overlays(entries); err != nil {
+		return PTY{}, err
+	}
+	m.enterRoot()
+	if err := m.makeStore(); err != nil {
 		return PTY{}, err
 	}
 	for _, e := range entries {
@@ -240,69 +253,62 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (PTY, error) {
 	return pty, nil
 }
 
-// enterRoot takes the root's tree and makes it the box's.
-func (m *builder) enterRoot() error {
-	m.root = m.NewSlot()
+// rootPoints finds what a root of its own lacks of the directories that nobox
+// mounts on.
+func (m *builder) rootPoints() error {
 	if m.v.Rootfs == "" {
+		return nil
+	}
+	for _, d := range Dirs {
+		pf := m.at("/" + d)
+		bad := func(cause error, remedy string) error {
+			return &Error{What: "use " + plan.Quote(string(m.v.Rootfs)) + " as the root", Flag: m.v.From, Cause: cause, Remedy: remedy}
+		}
+		switch {
+		case pf.Err != nil:
+			return bad(fmt.Errorf("its /%s: %w", d, pf.Err), "")
+		case pf.Symlink && (d == "proc" || d == "sys" || d == "dev"):
+			// runc refuses these too: CVE-2019-19921, CVE-2026-41579.
+			return bad(fmt.Errorf("its /%s is a symbolic link", d), "make it a directory")
+		case pf.Kind == host.None:
+			if pf.Resolved != plan.BoxPath("/"+d) && d != "var/tmp" {
+				return bad(fmt.Errorf("its /%s is a symbolic link to %s, which does not exist", d, plan.Quote(string(pf.Resolved))), "")
+			}
+			m.missing = append(m.missing, d)
+			m.made["/"+d] = true
+		case pf.Kind != host.Dir:
+			return bad(fmt.Errorf("its /%s is not a directory", d), "")
+		}
+	}
+	return nil
+}
+
+// enterRoot takes the root's tree and makes it the box's.
+func (m *builder) enterRoot() {
+	switch o := m.overRoot; {
+	case o != nil:
+		m.root = o.pieces[0].tree
+		m.Inside("", "", plan.AttachRoot{Tree: m.root})
+		m.attachPieces(o, "the root")
+	case m.v.Rootfs == "":
+		m.root = m.NewSlot()
 		attr := nosuidNodev
 		attr.ReadOnly = m.v.HostRW == ""
 		m.Inside(m.v.HostRW, "the host view", plan.OpenTree{Source: "/", Recursive: true, Attr: attr, Into: m.root})
 		m.Inside("", "", plan.AttachRoot{Tree: m.root})
 		m.stand(&ground{at: "/", tree: m.root, source: "/", writable: !attr.ReadOnly, from: m.v.HostRW, why: "the host's tree"})
-		return nil
-	}
-	var missing []string
-	for _, d := range Dirs {
-		pf := m.at("/" + d)
-		switch {
-		case pf.Err != nil:
-			return &Error{What: "use " + plan.Quote(string(m.v.Rootfs)) + " as the root", Flag: m.v.From, Cause: fmt.Errorf("its /%s: %w", d, pf.Err)}
-		case pf.Symlink && (d == "proc" || d == "sys" || d == "dev"):
-			// runc refuses these too: CVE-2019-19921, CVE-2026-41579.
-			return &Error{What: "use " + plan.Quote(string(m.v.Rootfs)) + " as the root", Flag: m.v.From, Cause: fmt.Errorf("its /%s is a symbolic link", d), Remedy: "make it a directory"}
-		case pf.Kind == host.None:
-			if pf.Resolved != plan.BoxPath("/"+d) && d != "var/tmp" {
-				return &Error{What: "use " + plan.Quote(string(m.v.Rootfs)) + " as the root", Flag: m.v.From, Cause: fmt.Errorf("its /%s is a symbolic link to %s, which does not exist", d, plan.Quote(string(pf.Resolved)))}
-			}
-			missing = append(missing, d)
-		case pf.Kind != host.Dir:
-			return &Error{What: "use " + plan.Quote(string(m.v.Rootfs)) + " as the root", Flag: m.v.From, Cause: fmt.Errorf("its /%s is not a directory", d)}
-		}
-	}
-	attr := nosuidNodev
-	attr.ReadOnly = m.v.ReadOnly
-	if m.v.ReadOnly && len(missing) > 0 {
-		// Mount points below a directory that must not be touched: a second
-		// lower layer gives them. An overlay without an upper layer is
-		// read-only by itself.
-		stub, dir := m.NewSlot(), m.NewSlot()
-		m.Inside("--read-only", "a place for two layers", plan.NewFS{Type: "tmpfs", Options: []plan.Option{{Key: "mode", Value: "0755"}}, Attr: nosuidNodev, Into: stub})
-		m.Inside("--read-only", "", plan.Mkdir{In: stub, Path: "root", Mode: 0o755})
-		m.Inside("--read-only", "mount points that the root lacks", plan.Mkdir{In: stub, Path: "lacks", Mode: 0o755})
-		var below []string
-		for _, d := range missing {
-			below = append(below, "lacks/"+d)
-		}
-		m.mkdirs(stub, below)
-		m.Inside("", "", plan.AttachRoot{Tree: stub})
-		m.Inside(m.v.From, "the root", plan.OpenTree{Source: m.v.Rootfs, Recursive: true, Attr: attr, Into: dir})
-		m.Inside("", "", plan.AttachIn{Tree: dir, In: stub, Name: "root"})
-		m.Inside("", "the overlay names its layers by path, 255 bytes at most", plan.EnterTree{Tree: stub})
-		m.Inside(m.v.From, "the root, with the mount points it lacks", plan.NewFS{Type: "overlay", Options: []plan.Option{{Key: "lowerdir", Value: "root:lacks"}}, Attr: attr, Into: m.root})
-		m.Inside("", "the overlay has its own hold on it", plan.Detach{Tree: stub})
-		m.Inside("", "", plan.AttachRoot{Tree: m.root})
-	} else {
+	default:
+		m.root = m.NewSlot()
+		attr := nosuidNodev
+		attr.ReadOnly = m.v.ReadOnly
 		m.Inside(m.v.From, "the root", plan.OpenTree{Source: m.v.Rootfs, Recursive: true, Attr: attr, Into: m.root})
 		m.Inside("", "", plan.AttachRoot{Tree: m.root})
-		m.mkdirs(m.root, missing)
+		m.mkdirs(m.root, m.missing)
+		m.stand(&ground{at: "/", tree: m.root, source: m.v.Rootfs, writable: !m.v.ReadOnly, from: m.v.From, why: "the root directory"})
 	}
-	for _, d := range missing {
-		m.made["/"+d] = true
-	}
-	m.stand(&ground{at: "/", tree: m.root, source: m.v.Rootfs, writable: !m.v.ReadOnly, from: m.v.From, why: "the root directory"})
-	return nil
 }
 
+// mkdirs makes the mount points that a read-write root lacks.
 func (m *builder) mkdirs(in plan.Slot, missing []string) {
 	for _, d := range missing {
 		mode := uint32(0o755)
@@ -310,7 +316,7 @@ func (m *builder) mkdirs(in plan.Slot, missing []string) {
 		case "tmp":
 			mode = 0o1777
 		}
-		if v := path.Dir(d); path.Base(v) == "var" && (m.at("/var").Kind == host.None || m.v.ReadOnly) {
+		if v := path.Dir(d); path.Base(v) == "var" && m.at("/var").Kind == host.None {
 			m.Inside(m.v.From, "", plan.Mkdir{In: in, Path: v, Mode: 0o755, MayExist: true})
 		}
 		m.Inside(m.v.From, "the root lacks it, and nobox needs it as a mount point", plan.Mkdir{In: in, Path: d, Mode: mode, MayExist: true})

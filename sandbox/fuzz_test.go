@@ -104,11 +104,17 @@ func (d *die) options() Options {
 	o := Options{
 		Command: pick(d, []string{"id"}, nil, []string{"/bin/sh", "-c", "true"}, []string{"./x"}, []string{""}),
 		Rootfs:  plan.HostPath(pick(d, "", "", "/srv/debian", "/srv/bare", "debian", "/srv/data/file", "/", "/srv/odd")),
-		Cwd:     pick(d, ShareDefault, ShareRW, ShareRO, ShareHidden), Home: pick(d, ShareDefault, ShareRO, ShareRW, ShareHidden),
+		Cwd:     pick(d, ShareDefault, ShareRW, ShareRO, ShareHidden, ShareOverlay), Home: pick(d, ShareDefault, ShareRO, ShareRW, ShareHidden, ShareOverlay),
 		Net: pick(d, NetDefault, NetNone, NetHost, NetUser), Userns: pick(d, UsernsAuto, UsernsRoot, UsernsKeepID),
 		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3),
 		Terminal: pick(d, Unset, No, Yes), Hostname: pick(d, "", "box", d.word("a.b", "a_b")),
 		Timeout: time.Duration(d.byte()), StopTimeout: time.Duration(d.byte()),
+	}
+	if d.one(5) {
+		o.Overlay = d.one(2)
+		if o.OverlayDir = pick(d, "", "/srv/keep", "/srv/data/in", d.place()); o.OverlayDir != "" {
+			o.OverlayDirFrom = "--overlay-dir " + plan.Quote(o.OverlayDir)
+		}
 	}
 	if d.one(8) {
 		o.Command = append(o.Command, d.word("arg"))
@@ -126,7 +132,7 @@ func (d *die) options() Options {
 		o.Workdir = d.place()
 	}
 	o.Binds = some(d, func() Bind {
-		b := Bind{Source: pick(d, d.place(), d.place(), "in", "../project", d.word("x")), Target: d.target(), ReadOnly: d.one(2), NoExec: d.one(4), Flat: d.one(4)}
+		b := Bind{Source: pick(d, d.place(), d.place(), "in", "../project", d.word("x")), Target: d.target(), ReadOnly: d.one(2), NoExec: d.one(4), Flat: d.one(4), Overlay: d.one(5)}
 		if b.Source == "" {
 			b.Source = "."
 		}
@@ -257,6 +263,10 @@ func (d *die) facts(t nstest.Tree) *host.Facts {
 	}
 	if d.one(16) {
 		f.Kernel = pick(d, [2]int{5, 12}, [2]int{5, 11}, [2]int{4, 18}, [2]int{7, 0})
+	}
+	if d.one(3) {
+		f.Mounts = host.Mounts{{Device: "1:1", Root: "/", Point: "/", Type: "ext4"}, {Device: "1:2", Root: "/", Point: "/srv/data/in", Type: pick(d, "xfs", "vfat", "nfs")},
+			{Device: "1:1", Root: "/srv", Point: "/mnt", Type: "ext4"}, {Device: "0:9", Root: "/", Point: plan.HostPath(path.Clean("/" + d.place())), Type: "tmpfs"}}
 	}
 	f.LastCap = pick(d, 40, 41, 63)
 	f.Umask = pick(d, uint32(0o022), 0, 0o777)

@@ -84,6 +84,10 @@ func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 			return refine("the kernel refuses a new /proc where part of the present one is covered; an outer container masks it",
 				"start the outer container with --security-opt systempaths=unconfined (docker) or --security-opt unmask=ALL (podman)")
 		}
+		if a.Type == "overlay" && failed.Step.From != "--read-only" {
+			return refine("the kernel refuses an overlay of it: "+failed.Err.Error(),
+				"its file system, or the one that the changes go to, cannot be a layer; two overlays on one another are as many as the kernel takes")
+		}
 		if a.Type == "overlay" {
 			return refine("the root lacks mount points, and an overlay that gives them is refused: "+failed.Err.Error(),
 				"something is mounted below it, or its file system cannot be a layer; with the directories proc, sys, dev, tmp, run and var/tmp in it no overlay is needed")

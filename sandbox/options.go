@@ -14,6 +14,10 @@ type Options struct {
 	// Root directory. "" is the host's own tree, read-only.
 	Rootfs   plan.HostPath
 	ReadOnly bool // --read-only
+	Overlay  bool // --overlay: what is written to the root goes elsewhere
+
+	OverlayDir     string // --overlay-dir: where what is written to overlays is kept, "" is memory
+	OverlayDirFrom string // the flag as given
 
 	Cwd     Share // --cwd; ShareDefault is rw, or nothing where that would share the home
 	Home    Share // --home; ShareDefault is hidden
@@ -56,6 +60,7 @@ const (
 	ShareRW
 	ShareRO
 	ShareHidden
+	ShareOverlay
 )
 
 // Tristate is a flag that may also be absent.
@@ -118,6 +123,7 @@ type Bind struct {
 	Target   string // absolute, cleaned
 	ReadOnly bool
 	NoExec   bool
+	Overlay  bool   // what is written goes elsewhere
 	Flat     bool   // without what is mounted below
 	From     string // the flag as given
 }

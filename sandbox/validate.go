@@ -36,7 +36,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkHome, checkWorkdir, checkTerminal, checkNet,
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkWorkdir, checkTerminal, checkNet,
 	} {
 		if err := check(o, f); err != nil {
 			return err
@@ -126,9 +126,36 @@ func checkRootfs(o *Options, f *host.Facts) error {
 	return nil
 }
 
+// checkOverlay: an overlay is of something, and its changes go somewhere.
+func checkOverlay(o *Options, f *host.Facts) error {
+	if o.Overlay && o.ReadOnly {
+		return &Error{What: "overlay the root", Flag: "--overlay", Cause: errors.New("--read-only makes it read-only"), Hints: []string{"give one of the two"}}
+	}
+	if o.OverlayDir == "" {
+		return nil
+	}
+	what := "keep changes in " + plan.Quote(o.OverlayDir)
+	any := o.Overlay || o.Cwd == ShareOverlay || o.Home == ShareOverlay
+	for _, b := range o.Binds {
+		any = any || b.Overlay
+	}
+	s := f.Sources[o.OverlayDir]
+	switch {
+	case !any:
+		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: errors.New("nothing is an overlay"), Hints: []string{"--overlay, --cwd=overlay, --home=overlay and -v SRC:DST:O make one"}}
+	case errors.Is(s.Err, unix.ENOENT):
+		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: s.Err, Hints: []string{"mkdir -p " + plan.Quote(o.OverlayDir)}}
+	case s.Err != nil:
+		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: s.Err}
+	case s.Kind != host.Dir:
+		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: fmt.Errorf("it is %v, not a directory", s.Kind)}
+	}
+	return nil
+}
+
 // checkHome: a root of its own has no home of the caller's to share.
 func checkHome(o *Options, f *host.Facts) error {
-	if o.Rootfs != "" && (o.Home == ShareRO || o.Home == ShareRW) {
+	if o.Rootfs != "" && o.Home.shares() {
 		return &Error{What: "share the home", Flag: "--home=" + shareName(o.Home), Cause: errors.New("with --rootfs the box has another root, and no home of the host's"),
 			Hints: []string{"-v ~:/mnt shares it at a place of that root"}}
 	}

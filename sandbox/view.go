@@ -34,6 +34,9 @@ func QuestionsOf(o Options) host.Questions {
 	if o.Rootfs != "" {
 		q.Sources = append(q.Sources, string(o.Rootfs))
 	}
+	if o.OverlayDir != "" {
+		q.Sources = append(q.Sources, o.OverlayDir)
+	}
 	for _, b := range o.Binds {
 		q.Sources = append(q.Sources, b.Source)
 	}
@@ -49,7 +52,12 @@ func QuestionsOf(o Options) host.Questions {
 // MoreQuestions is what is left to ask once QuestionsOf is answered.
 func MoreQuestions(o Options, f *host.Facts) host.Questions {
 	v := newView(&o, f)
-	q := host.Questions{Places: v.Places(f)}
+	q := host.Questions{Places: v.Places(f), Lists: v.Lists(f)}
+	for _, e := range v.Entries {
+		if e.Overlay {
+			q.Places = append(q.Places, host.Place{Base: "/", Path: string(e.Source)})
+		}
+	}
 	if sh := lookup(f.Env, "SHELL", ""); len(o.Command) == 0 && strings.HasPrefix(sh, "/") {
 		q.Places = append(q.Places, host.Place{Base: v.base(), Path: path.Clean(sh)})
 	}
@@ -118,6 +126,15 @@ func newView(o *Options, f *host.Facts) *view {
 	if o.Rootfs != "" {
 		v.Rootfs, v.From = f.Sources[string(o.Rootfs)].Resolved, "--rootfs"
 		v.ReadOnly = o.ReadOnly
+		v.RootPerm = f.Sources[string(o.Rootfs)].Perm
+	}
+	if o.Overlay {
+		v.Overlay = "--overlay"
+	}
+	if o.OverlayDir != "" {
+		s := f.Sources[o.OverlayDir]
+		v.Keep = &mounts.Keep{Dir: s.Resolved, From: o.OverlayDirFrom}
+		v.Hide = append(v.Hide, mounts.Thing{Path: s.Resolved, Kind: host.Dir, From: o.OverlayDirFrom, Why: "what is kept is not the box's to touch"})
 	}
 	empty := func(at, why string, mode uint32) {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(at), What: mounts.Empty, Mode: mode, Why: why})
@@ -131,7 +148,7 @@ func newView(o *Options, f *host.Facts) *view {
 	for _, b := range o.Binds {
 		s := f.Sources[b.Source]
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(b.Target), What: mounts.Bind, Source: s.Resolved,
-			SourceKind: s.Kind, ReadOnly: b.ReadOnly, NoExec: b.NoExec, Flat: b.Flat, From: b.From})
+			SourceKind: s.Kind, ReadOnly: b.ReadOnly, SourcePerm: s.Perm, NoExec: b.NoExec, Flat: b.Flat, Overlay: b.Overlay, From: b.From})
 		if s.Err != nil && v.err == nil {
 			v.err = &Error{What: fmt.Sprintf("bind %s at %s", plan.Quote(b.Source), plan.Quote(b.Target)), Flag: b.From, Cause: s.Err}
 		}
@@ -224,10 +241,10 @@ func (v *view) homes(o *Options, f *host.Facts) {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Empty, Mode: 0o755, Why: "homes stay outside"})
 		v.hidden = append(v.hidden, h)
 	}
-	if len(f.Homes) > 0 && (o.Home == ShareRO || o.Home == ShareRW) {
+	if len(f.Homes) > 0 && o.Home.shares() {
 		h, flag := f.Homes[0], "--home="+shareName(o.Home)
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Bind, Source: h, SourceKind: host.Dir,
-			ReadOnly: o.Home == ShareRO, From: flag})
+			SourcePerm: perm(f, h), ReadOnly: o.Home == ShareRO, Overlay: o.Home == ShareOverlay, From: flag})
 		for _, s := range secrets(o, f) {
 			if pf := f.Places[host.Place{Base: "/", Path: s}]; pf.Kind != host.None {
 				v.Hide = append(v.Hide, mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind, From: flag, Why: "a secret"})
@@ -235,7 +252,7 @@ func (v *view) homes(o *Options, f *host.Facts) {
 		}
 	}
 	for i, h := range f.Homes {
-		if i == 0 && (o.Home == ShareRO || o.Home == ShareRW) {
+		if i == 0 && o.Home.shares() {
 			continue
 		}
 		p := string(h)
@@ -306,7 +323,7 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 			if within("/tmp", cwd) || within("/run", cwd) || within("/var/tmp", cwd) {
 				v.start = cwd
 			}
-			if v.bound(cwd, f) || (o.Home == ShareRW || o.Home == ShareRO) && within(v.home(f), cwd) {
+			if v.bound(cwd, f) || o.Home.shares() && within(v.home(f), cwd) {
 				v.start = cwd
 				return
 			}
@@ -318,11 +335,20 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 	}
 	if cwd == "/" {
 		v.start = "/"
-		if mode == ShareRW {
-			if v.HostRW = from; o.ReadOnly {
-				v.err = &Error{What: "share the working directory", Flag: from, Cause: errors.New("it is /, which --read-only makes read-only"),
-					Hints: []string{"cd to another directory, or give one of the two"}}
-			}
+		other := ""
+		switch {
+		case mode == ShareRW && o.ReadOnly, mode == ShareOverlay && o.ReadOnly:
+			other = "--read-only makes read-only"
+		case mode == ShareRW && o.Overlay:
+			other = "--overlay keeps from being written"
+		case mode == ShareRW:
+			v.HostRW = from
+		case mode == ShareOverlay && v.Overlay == "":
+			v.Overlay = from
+		}
+		if other != "" {
+			v.err = &Error{What: "share the working directory", Flag: from, Cause: errors.New("it is /, which " + other),
+				Hints: []string{"cd to another directory, or give one of the two"}}
 		}
 		return
 	}
@@ -334,7 +360,7 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 		}
 	}
 	v.start = cwd
-	e := mounts.Entry{At: f2box(f.Cwd), What: mounts.Bind, Source: f.Cwd, SourceKind: host.Dir, ReadOnly: mode == ShareRO, From: from, Why: "the working directory"}
+	e := mounts.Entry{At: f2box(f.Cwd), What: mounts.Bind, Source: f.Cwd, SourceKind: host.Dir, SourcePerm: perm(f, f.Cwd), ReadOnly: mode == ShareRO, Overlay: mode == ShareOverlay, From: from, Why: "the working directory"}
 	for _, x := range v.Entries {
 		if mode == ShareDefault && x.What == mounts.Bind && x.At == e.At && x.From != "" {
 			return // a flag shares it in its own way
@@ -423,7 +449,15 @@ func notShared(cwd string, f *host.Facts) string {
 }
 
 func shareName(s Share) string {
-	return [...]string{"", "rw", "ro", "hidden"}[s]
+	return [...]string{"", "rw", "ro", "hidden", "overlay"}[s]
+}
+
+// shares says whether a box gets something of the directory.
+func (s Share) shares() bool { return s == ShareRW || s == ShareRO || s == ShareOverlay }
+
+// perm is the mode of a directory of the host.
+func perm(f *host.Facts, p plan.HostPath) uint32 {
+	return f.Places[host.Place{Base: "/", Path: string(p)}].Perm
 }
 
 // secretNames are what stays masked in a home that is shared but not to be
@@ -438,7 +472,7 @@ var secretNames = [...]string{
 }
 
 func secrets(o *Options, f *host.Facts) (out []string) {
-	if o.Home != ShareRO || o.Rootfs != "" {
+	if o.Home != ShareRO && o.Home != ShareOverlay || o.Rootfs != "" {
 		return nil
 	}
 	if len(f.Homes) > 0 {

@@ -199,6 +199,23 @@ func (t Tree) Source(cwd plan.HostPath, name string) host.SourceFact {
 	return host.SourceFact{Resolved: plan.HostPath(f.Resolved), Kind: f.Kind, Rdev: f.Rdev}
 }
 
+// List is what host.Probe would say of a directory.
+func (t Tree) List(dir plan.HostPath) (f host.ListFact) {
+	seen := map[string]bool{}
+	for p := range t {
+		rel, ok := strings.CutPrefix(p, strings.TrimSuffix(string(dir), "/")+"/")
+		if name, _, _ := strings.Cut(rel, "/"); ok && name != "" {
+			seen[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		if n := t.at(path.Join(string(dir), name)); n.Kind != host.None || n.Link != "" {
+			f.Entries = append(f.Entries, host.ListEntry{Name: name, Kind: n.Kind, Link: n.Link})
+		}
+	}
+	return f
+}
+
 // Glob is what host.Probe would say of a pattern.
 func (t Tree) Glob(g host.Glob, shown []host.Shown) (f host.GlobFact) {
 	segs := host.Segments(g.Pattern)
@@ -275,6 +292,12 @@ func (t Tree) Answer(f *host.Facts, q host.Questions) {
 	}
 	for _, p := range q.Places {
 		f.Places[p] = t.Place(p)
+	}
+	for _, d := range q.Lists {
+		if f.Lists == nil {
+			f.Lists = map[plan.HostPath]host.ListFact{}
+		}
+		f.Lists[d] = t.List(d)
 	}
 	for _, g := range q.Globs {
 		if f.Globs == nil {
