@@ -527,7 +527,7 @@ no-new-privileges is accepted, since it always holds.`,
 		help: "lo alone (default), the host's, or nobox's own",
 		long: `The network of the box: a namespace of its own where only lo is up (none), the host's own (host), or one in user space, of nobox's own (user). In this version none is the default.
 
-With host there is no boundary: what listens on the host's loopback and its abstract sockets is within reach.`,
+With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.`,
 		set: func(v string, o *Invocation) error {
 			o.Options.NetFrom = o.given
 			switch v {

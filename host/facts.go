@@ -93,9 +93,10 @@ type FileFact struct {
 type Facts struct {
 	IDs
 
-	Kernel  [2]int // version and patch level, 5 and 12 of 5.12.0
-	Release string
-	LastCap int // number of the kernel's last capability
+	Kernel   [2]int // version and patch level, 5 and 12 of 5.12.0
+	Release  string
+	LastCap  int // number of the kernel's last capability
+	Landlock int // the ABI's version, 0 if the kernel has none or it is switched off
 
 	Cwd       plan.HostPath // "" if it has no path that can be walked from the root
 	CwdErr    error
@@ -110,7 +111,8 @@ type Facts struct {
 	RealRoot  bool // uid 0 of the host itself, not of a user namespace
 	Umask     uint32
 
-	Streams terminal.Streams
+	Streams     terminal.Streams
+	StreamFiles [3]bool // the streams that are regular files or devices
 
 	// What the caller handed over; package caller.
 	SignalsIgnored, SignalsBlocked uint64

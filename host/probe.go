@@ -34,6 +34,13 @@ func Probe(q Questions) Facts {
 	f.NoFile[0], f.NoFile[1] = caller.NoFile()
 	f.TimerSlack = caller.TimerSlack()
 	f.Kernel, f.Release = kernel()
+	f.Landlock = landlockABI()
+	for fd := range f.StreamFiles {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil {
+			f.StreamFiles[fd] = kindOf(&st) == File || kindOf(&st) == CharDev
+		}
+	}
 	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
 		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))
 	}
@@ -111,6 +118,15 @@ func lastCap() int {
 		}
 	}
 	return unix.CAP_LAST_CAP
+}
+
+// landlockABI asks landlock_create_ruleset(2) for its version.
+func landlockABI() int {
+	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if e != 0 {
+		return 0
+	}
+	return int(v)
 }
 
 func readSmall(name string, buf []byte) (int, error) {

@@ -670,6 +670,47 @@ func (a LimitNamespaces) String() string {
 }
 func (a LimitNamespaces) Cannot() string { return "limit the namespaces" }
 
+// Landlock gives up rights for good, in this process and all that come of it:
+// of the rights Files to files only what the rules give is left, of Ports to TCP
+// only the ports, and of Scoped nothing leaves the box; landlock(7).
+type Landlock struct {
+	Files   uint64         `json:"files,omitempty"`  // LANDLOCK_ACCESS_FS_*
+	Ports   uint64         `json:"ports,omitempty"`  // LANDLOCK_ACCESS_NET_*
+	Scoped  uint64         `json:"scoped,omitempty"` // LANDLOCK_SCOPE_*
+	Rules   []LandlockRule `json:"rules,omitempty"`
+	Streams [3]uint64      `json:"streams"` // rights to what stdin, stdout and stderr lead to
+}
+
+// A LandlockRule leaves rights to a file, or to a directory and all below.
+type LandlockRule struct {
+	Path  BoxPath `json:"path"`
+	Files uint64  `json:"files"`
+	// MayBeFile: where it is no directory, only what a file can have is left.
+	MayBeFile bool `json:"mayBeFile,omitempty"`
+}
+
+func (a Landlock) String() string {
+	var s []string
+	if a.Files != 0 {
+		t := "nothing can be written to"
+		for i, r := range a.Rules {
+			if i == 0 {
+				t += " but below"
+			}
+			t += " " + quote(string(r.Path))
+		}
+		s = append(s, t)
+	}
+	if a.Scoped&1 != 0 {
+		s = append(s, "no abstract socket of the host can be connected to")
+	}
+	if a.Scoped&2 != 0 {
+		s = append(s, "no signal leaves the box")
+	}
+	return "have Landlock see to it: " + strings.Join(s, "; ")
+}
+func (Landlock) Cannot() string { return "set up Landlock" }
+
 // Filter has the kernel refuse system calls for good, in this process and all
 // that come of it: a program of classic BPF; seccomp(2). Without a program it
 // stands for the decision to filter none.

@@ -65,6 +65,7 @@ var checks = [...]struct {
 	{"securebits", badSecurebits},
 	{"no-new-privs", newPrivs},
 	{"filter", badFilter},
+	{"landlock", badLandlock},
 	{"keyring", sharesKeyring},
 	{"dumpable", dumpable},
 	{"die-with-parent", outlivesNobox},
@@ -131,6 +132,7 @@ const (
 	kindSessionKeyring
 	kindLimitNamespaces
 	kindFilter
+	kindLandlock
 	kindChdir
 	kindSetUmask
 	kindRlimit
@@ -235,6 +237,8 @@ func kindOf(a Action) kind {
 		return kindLimitNamespaces
 	case Filter:
 		return kindFilter
+	case Landlock:
+		return kindLandlock
 	case Chdir:
 		return kindChdir
 	case SetUmask:
@@ -818,6 +822,12 @@ func hasNUL(a Action) bool {
 		return nul(a.Path)
 	case Chdir:
 		return nul(string(a.Path))
+	case Landlock:
+		for _, r := range a.Rules {
+			if nul(string(r.Path)) {
+				return true
+			}
+		}
 	case LimitNamespaces:
 		for _, t := range a.Types {
 			if nul(t) {
@@ -1046,6 +1056,57 @@ func badFilter(s *survey) *CheckError {
 		return s.at(i, "the filter is not among the last things before the command")
 	}
 	return nil
+}
+
+// badLandlock: a kernel without it is no failure, so that it may be missing.
+// Under rules for files the kernel refuses every mount, and what nothing is
+// mounted at read-write needs no rule.
+func badLandlock(s *survey) *CheckError {
+	l := s.of[kindLandlock]
+	if l.n == 0 {
+		return nil
+	}
+	if l.n > 1 {
+		return s.at(l.last, "Landlock is set up twice")
+	}
+	i := l.first
+	switch a := s.Steps[i].Do.(Landlock); {
+	case !s.of[kindNoNewPrivs].precedes(l):
+		return s.at(i, "Landlock stands before no_new_privs")
+	case s.view.n > 0 && s.view.last > i:
+		return s.at(s.view.last, "Landlock refuses this, which stands behind it")
+	case s.Init.Reaper && i > s.Init.After:
+		return s.at(i, "pid 1 would stay outside of Landlock")
+	default:
+		for _, r := range a.Rules {
+			if r.Files&^a.Files != 0 || !s.writableAt(r.Path) {
+				return s.at(i, "a rule gives more than the mounts do")
+			}
+		}
+	}
+	return nil
+}
+
+// writableAt says whether something is mounted read-write at a place.
+func (s *survey) writableAt(p BoxPath) bool {
+	rw := map[Slot]bool{}
+	for i := range s.Steps {
+		switch a := s.Steps[i].Do.(type) {
+		case OpenTree:
+			rw[a.Into] = !a.Attr.ReadOnly
+		case NewFS:
+			rw[a.Into] = !a.Attr.ReadOnly
+		case CopyBoxTree:
+			rw[a.Into] = !a.Attr.ReadOnly
+		case CopyTree:
+			rw[a.Into] = rw[a.Of] && (a.Attr == nil || !a.Attr.ReadOnly)
+		case Attach:
+			if a.At == p && rw[a.Tree] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sharesKeyring: a key ring belongs to a uid.

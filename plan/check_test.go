@@ -49,7 +49,7 @@ set: Filter {"own":false}
 from: Filter --security-opt seccomp=f
 move: Filter before Exec
 set: SessionKeyring {"closed":false}
-after: SessionKeyring`,
+after: Landlock`,
 		`# A flag shares a device, which works inside.
 base: reaper
 set: OpenTree#3 {"source":"/dev/dri","attr":{"nodev":false}}`,

@@ -16,7 +16,7 @@ var everyAction = []Action{
 	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
-	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{},
+	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
 }
 
 func TestEveryActionIsListedHere(t *testing.T) {
@@ -191,6 +191,7 @@ func (g shape) plan() *Plan {
 		b.Host("", "", Release{EventGo})
 		b.Inside("", "", Await{EventGo})
 	}
+	b.Inside("", "a second wall", Landlock{Files: 0x7ff2, Scoped: 3, Rules: []LandlockRule{{"/dev", 0x7ff2, false}, {"/run", 0x7ff2, true}}, Streams: [3]uint64{0, 0x4002}}).Needs = FactLandlock
 	b.Inside("", "pid 1 keeps to it as well", Filter{"a list", true, " program"})
 	after := len(b.Steps) - 1
 	if g.reaper {

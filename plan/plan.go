@@ -43,6 +43,7 @@ const (
 	FactNone     Fact = ""
 	FactSysfs    Fact = "sysfs"    // a fresh sysfs may be mounted
 	FactMqueue   Fact = "mqueue"   // mqueue may be mounted
+	FactLandlock Fact = "landlock" // one more Landlock domain may be entered
 	FactNewIDMap Fact = "newidmap" // newuidmap and newgidmap do what they are asked
 	FactTun      Fact = "tun"      // /dev/net/tun makes devices
 	FactIPv6     Fact = "ipv6"     // the kernel has IPv6, also in new namespaces

@@ -10,6 +10,7 @@ import (
 
 	"nobox/host"
 	"nobox/idmap"
+	"nobox/landlock"
 	"nobox/plan"
 	"nobox/slirp"
 )
@@ -96,6 +97,11 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		b.Host("", "", plan.Watch{})
 		b.Host("", "", plan.Release{Event: plan.EventGo})
 		b.Inside("", "", plan.Await{Event: plan.EventGo})
+	}
+	// The kernel lets no mount be made under rules for files.
+	mayMount := o.AllowUserns || caps.keep&(1<<unix.CAP_SYS_ADMIN) != 0
+	if wall, ok := landlock.Wall(f.Landlock, b.Steps, !mayMount, f.StreamFiles); ok && f.Has(plan.FactLandlock) {
+		b.Inside("", "a second wall", wall).Needs = plan.FactLandlock
 	}
 	if filter.Own {
 		b.Inside(filterFrom, "pid 1 keeps to it as well", filter)

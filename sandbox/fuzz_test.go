@@ -269,6 +269,8 @@ func (d *die) facts(t nstest.Tree) *host.Facts {
 			{Device: "1:1", Root: "/srv", Point: "/mnt", Type: "ext4"}, {Device: "0:9", Root: "/", Point: plan.HostPath(path.Clean("/" + d.place())), Type: "tmpfs"}}
 	}
 	f.LastCap = pick(d, 40, 41, 63)
+	f.StreamFiles = [3]bool{d.one(2), d.one(2), d.one(2)}
+	f.Landlock = pick(d, 6, 0, 1, 2, 3, 4, 5, 7)
 	f.Umask = pick(d, uint32(0o022), 0, 0o777)
 	f.NoFile = [2]uint64{pick(d, uint64(1024), 16), pick(d, ^uint64(0), 4096)}
 	if d.one(4) {

@@ -147,7 +147,7 @@ func TestNothingGetsOut(t *testing.T) {
 		{"root alone", "", []string{"-r"}, []string{"setgroups_dropped"}},
 		{"caller", "", []string{"-c"}, nil},
 		{"as pid 1", "", []string{"--as-pid-1"}, []string{"init_exe", "init_mem", "proc_environ"}}, // pid 1 is the command
-		{"host network", "", []string{"--net=host"}, []string{"loopback_host", "ns", "abstract_host"}},
+		{"host network", "", []string{"--net=host"}, []string{"loopback_host", "ns"}},
 		{"home", "", []string{"--home=ro"}, []string{"home_secret", "unix_path_home"}},
 		{"another user", "subids", []string{"-u", "1000:1000", "--cwd=hidden", "-w", "/"}, nil},
 		{"rootfs", "busybox", []string{"--rootfs", ""}, []string{"write_outside"}}, // the root is DIR, writable
@@ -186,6 +186,9 @@ func TestNothingGetsOut(t *testing.T) {
 			all := tryEscape(t, p, b, line)
 			for _, x := range probes() {
 				may := slices.Contains(m.open, x.name)
+				if x.name == "abstract_host" && m.name == "host network" && noLandlock(6) != "" {
+					continue // nothing else keeps it
+				}
 				switch f := all[x.name]; {
 				case f.open && !may:
 					t.Errorf("%s is open: %s", x.name, f.what)

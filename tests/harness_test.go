@@ -106,6 +106,7 @@ var vocabulary = map[string]func() string{
 	"userns":      noUserns,
 	"subids":      noSubids,
 	"int80":       noInt80,
+	"landlock":    func() string { return noLandlock(3) },
 	"tun":         func() string { return noOpen("/dev/net/tun") },
 	"cgroup2":     noCgroup2,
 	"systemd":     func() string { return noFile("/run/systemd/system") },
@@ -303,6 +304,18 @@ func noSubids() string {
 		if !has {
 			return f + " has no range for " + me.Username
 		}
+	}
+	return ""
+}
+
+// noLandlock asks for an ABI of Landlock.
+func noLandlock(abi int) string {
+	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	switch {
+	case e != 0:
+		return "no Landlock: " + e.Error()
+	case int(v) < abi:
+		return fmt.Sprintf("Landlock has ABI %d, not %d", v, abi)
 	}
 	return ""
 }

@@ -31,6 +31,7 @@ var inside = []plan.Action{
 	plan.SetCaps{Keep: 1 << 40}, plan.NoNewPrivs{}, plan.NotDumpable{}, plan.Chdir{Path: "/"}, plan.SetUmask{Mask: 0o22},
 	plan.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, plan.RestoreSignals{Ignored: 1, Mask: 2}, plan.CloseFiles{}, plan.TimerSlack{},
 	plan.Securebits{Bits: 0xef}, plan.SessionKeyring{Closed: true}, plan.LimitNamespaces{Proc: 1, Types: []string{"user"}}, plan.Filter{Program: "program "},
+	plan.Landlock{Files: 2, Rules: []plan.LandlockRule{{Path: "/a", Files: 2, MayBeFile: true}}, Streams: [3]uint64{2, 0, 2}},
 	plan.Exec{Files: []plan.BoxPath{"/bin/a", "/usr/bin/a"}, Args: []string{"a", "b c"}, Env: []string{"A=1"}},
 }
 

@@ -28,7 +28,7 @@ var layers = map[string]struct {
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
 	"cli":             {"the flag table, and every word said to the user", "sandbox userns idmap plan", "github.com/spf13/pflag golang.org/x/sys"},
-	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts idmap slirp seccomp", "golang.org/x/sys github.com/moby/sys/user"},
+	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
 	"userns":          {"clone, play the plan, exec, wait", "plan", "golang.org/x/sys"},
@@ -39,6 +39,7 @@ var layers = map[string]struct {
 	"nobox-net":       {"the network's process: a program of its own", "netstack", ""},
 	"netstack":        {"the network in user space, never part of nobox itself", "", "gvisor.dev/gvisor golang.org/x/sys golang.org/x/net"},
 	"cgroups":         {"delegated cgroup v2", "plan host", "golang.org/x/sys"},
+	"landlock":        {"the second wall, from the steps before it", "plan", ""},
 	"seccomp":         {"the filter of system calls, compiled at build time", "", "golang.org/x/sys"},
 	"seccomp/gen":     {"writes seccomp's tables; no part of nobox", "seccomp", "github.com/moby/profiles github.com/opencontainers/runtime-spec golang.org/x/sys"},
 	"terminal":        {"the pty and its relay", "plan", "golang.org/x/sys"},
@@ -116,7 +117,7 @@ func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 
 // The rules that the table must keep, whoever changes it.
 func TestTheTableKeepsTheDirections(t *testing.T) {
-	mechanisms := strings.Fields("mounts idmap slirp cgroups seccomp terminal")
+	mechanisms := strings.Fields("mounts idmap slirp cgroups seccomp landlock terminal")
 	for name, l := range layers {
 		own := strings.Fields(l.own)
 		not := func(rule string, others ...string) {

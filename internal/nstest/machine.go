@@ -79,7 +79,7 @@ func Facts() *host.Facts {
 			SubGID:    host.Subordinate{File: "/etc/subgid", Ranges: []host.Range{{Start: 100000, Count: 65536}}},
 			NewUIDMap: helper("newuidmap"), NewGIDMap: helper("newgidmap"),
 		},
-		Kernel: [2]int{6, 12}, Release: "6.12.0", LastCap: unix.CAP_CHECKPOINT_RESTORE,
+		Kernel: [2]int{6, 12}, Release: "6.12.0", LastCap: unix.CAP_CHECKPOINT_RESTORE, Landlock: 6,
 		Cwd: Project, Homes: []plan.HostPath{Home}, Home: Home, Exe: "/usr/local/bin/nobox",
 		Env: []string{
 			"SHELL=/bin/bash", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + Home, "TERM=xterm", "LANG=C.UTF-8",

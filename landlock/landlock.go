@@ -1,0 +1,144 @@
+package landlock
+
+import (
+	"slices"
+	"strings"
+
+	"nobox/plan"
+)
+
+// Rights to files, LANDLOCK_ACCESS_FS_*; linux/landlock.h.
+const (
+	Execute uint64 = 1 << iota
+	WriteFile
+	ReadFile
+	ReadDir
+	RemoveDir
+	RemoveFile
+	MakeChar
+	MakeDir
+	MakeReg
+	MakeSock
+	MakeFifo
+	MakeBlock
+	MakeSym
+	Refer    // ABI 2: link and rename across directories, which ABI 1 always refuses
+	Truncate // ABI 3
+	IoctlDev // ABI 5
+)
+
+// Rights to TCP ports, LANDLOCK_ACCESS_NET_*: ABI 4.
+const (
+	BindTCP uint64 = 1 << iota
+	ConnectTCP
+)
+
+// Scopes, LANDLOCK_SCOPE_*: ABI 6.
+const (
+	AbstractUnix uint64 = 1 << iota
+	Signal
+)
+
+// Write are the rights that change something, and File those of them, and of
+// reading, that a file can have which is no directory.
+const (
+	Write = WriteFile | RemoveDir | RemoveFile | MakeChar | MakeDir | MakeReg | MakeSock | MakeFifo | MakeBlock | MakeSym | Refer | Truncate
+	Read  = Execute | ReadFile | ReadDir
+	File  = Execute | WriteFile | ReadFile | Truncate | IoctlDev
+)
+
+// Rights is what a kernel of an ABI has of all there is.
+func Rights(abi int) (fs, net, scoped uint64) {
+	if abi >= 1 {
+		fs = Refer - 1
+	}
+	if abi >= 2 {
+		fs |= Refer
+	}
+	if abi >= 3 {
+		fs |= Truncate
+	}
+	if abi >= 4 {
+		net = BindTCP | ConnectTCP
+	}
+	if abi >= 5 {
+		fs |= IoctlDev
+	}
+	if abi >= 6 {
+		scoped = AbstractUnix | Signal
+	}
+	return fs, net, scoped
+}
+
+// Wall is the step for a box whose view the steps have made: nothing is written
+// to but what is mounted read-write, and neither abstract sockets nor signals
+// leave the box. Without files it is about the latter alone: a process under
+// rules for files cannot mount. streams are those of the caller's that are files:
+// they are the command's as well, by /dev/stdout too. False means that this kernel has nothing to
+// offer.
+func Wall(abi int, steps []plan.Step, files bool, streams [3]bool) (plan.Landlock, bool) {
+	fs, _, scoped := Rights(abi)
+	w := plan.Landlock{Scoped: scoped}
+	// With ABI 1 no file could be moved to another directory any more.
+	if files && abi >= 2 {
+		places, all := writable(steps)
+		if !all {
+			w.Files = fs & Write
+			for _, p := range places {
+				w.Rules = append(w.Rules, plan.LandlockRule{Path: p.at, Files: w.Files, MayBeFile: p.mayBeFile})
+			}
+			for i, is := range streams {
+				if is {
+					w.Streams[i] = w.Files & File
+				}
+			}
+		}
+	}
+	return w, w.Files|w.Scoped != 0
+}
+
+type writablePlace struct {
+	at        plan.BoxPath
+	mayBeFile bool
+}
+
+// writable are the places where something is mounted read-write, those below
+// another one left out; all says that the root itself is.
+func writable(steps []plan.Step) (places []writablePlace, all bool) {
+	rw := map[plan.Slot]bool{} // trees that are read-write
+	file := map[plan.Slot]bool{}
+	root := plan.Slot(0)
+	for i := range steps {
+		switch a := steps[i].Do.(type) {
+		case plan.OpenTree:
+			rw[a.Into], file[a.Into] = !a.Attr.ReadOnly, true
+		case plan.NewFS:
+			rw[a.Into] = !a.Attr.ReadOnly
+		case plan.CopyBoxTree:
+			rw[a.Into], file[a.Into] = !a.Attr.ReadOnly, true
+		case plan.CopyTree:
+			rw[a.Into], file[a.Into] = rw[a.Of] && (a.Attr == nil || !a.Attr.ReadOnly), true
+		case plan.AttachRoot:
+			root = a.Tree
+		case plan.Attach:
+			if rw[a.Tree] {
+				places = append(places, writablePlace{a.At, file[a.Tree]})
+			}
+		}
+	}
+	if rw[root] {
+		return nil, true
+	}
+	slices.SortStableFunc(places, func(a, b writablePlace) int { return strings.Compare(string(a.at), string(b.at)) })
+	kept := places[:0]
+	for _, p := range places {
+		below := false
+		for _, k := range kept {
+			below = below || p.at == k.at || strings.HasPrefix(string(p.at), string(k.at)+"/")
+		}
+		if !below {
+			kept = append(kept, p)
+		}
+	}
+	return kept, false
+}

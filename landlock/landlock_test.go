@@ -1,0 +1,89 @@
+package landlock
+
+import (
+	"reflect"
+	"testing"
+
+	"nobox/plan"
+)
+
+func TestAnOlderKernelIsAskedForLess(t *testing.T) {
+	const abi1 = 0x1fff
+	tests := []struct {
+		abi             int
+		fs, net, scoped uint64
+	}{
+		{0, 0, 0, 0},
+		{1, abi1, 0, 0},
+		{2, abi1 | 1<<13, 0, 0},
+		{3, abi1 | 3<<13, 0, 0},
+		{4, abi1 | 3<<13, 3, 0},
+		{5, abi1 | 7<<13, 3, 0},
+		{6, abi1 | 7<<13, 3, 3},
+		{99, abi1 | 7<<13, 3, 3}, // what is newer is not asked for
+	}
+	for _, tt := range tests {
+		if fs, net, scoped := Rights(tt.abi); fs != tt.fs || net != tt.net || scoped != tt.scoped {
+			t.Errorf("ABI %d: %#x %#x %#x", tt.abi, fs, net, scoped)
+		}
+	}
+}
+
+// steps are a root, a directory and a file that can be written to, one that
+// cannot, and one below another.
+func steps(root bool) []plan.Step {
+	var b plan.Builder
+	tree := func(rw bool, at plan.BoxPath) {
+		t := b.NewSlot()
+		b.Inside("", "", plan.OpenTree{Source: plan.HostPath(at), Attr: plan.Attr{ReadOnly: !rw}, Into: t})
+		if at == "/" {
+			b.Inside("", "", plan.AttachRoot{Tree: t})
+		} else {
+			b.Inside("", "", plan.Attach{Tree: t, Root: 1, At: at})
+		}
+	}
+	tree(root, "/")
+	tree(true, "/work/deep")
+	tree(true, "/work")
+	tree(true, "/workshop")
+	tree(false, "/srv")
+	fs, copied := b.NewSlot(), b.NewSlot()
+	b.Inside("", "", plan.NewFS{Type: "tmpfs", Into: fs})
+	b.Inside("", "", plan.Attach{Tree: fs, Root: 1, At: "/tmp"})
+	b.Inside("", "", plan.CopyTree{Of: fs, Path: "hosts", Into: copied})
+	b.Inside("", "", plan.Attach{Tree: copied, Root: 1, At: "/etc/hosts"})
+	return b.Steps
+}
+
+func TestAWallIsWhatTheMountsAre(t *testing.T) {
+	fs3 := Write
+	rule := func(at plan.BoxPath, files uint64, file bool) plan.LandlockRule {
+		return plan.LandlockRule{Path: at, Files: files, MayBeFile: file}
+	}
+	rules := func(files uint64) []plan.LandlockRule {
+		return []plan.LandlockRule{rule("/etc/hosts", files, true), rule("/tmp", files, false), rule("/work", files, true), rule("/workshop", files, true)}
+	}
+	tests := []struct {
+		name  string
+		abi   int
+		root  bool
+		files bool
+		want  plan.Landlock
+		ok    bool
+	}{
+		{"all", 6, false, true, plan.Landlock{Files: fs3, Scoped: 3, Rules: rules(fs3), Streams: [3]uint64{0, WriteFile | Truncate}}, true},
+		{"no scopes", 3, false, true, plan.Landlock{Files: fs3, Rules: rules(fs3), Streams: [3]uint64{0, WriteFile | Truncate}}, true},
+		{"no truncate", 2, false, true, plan.Landlock{Files: fs3 &^ Truncate, Rules: rules(fs3 &^ Truncate), Streams: [3]uint64{0, WriteFile}}, true},
+		{"nothing could be moved", 1, false, true, plan.Landlock{}, false},
+		{"none", 0, false, true, plan.Landlock{}, false},
+		{"it mounts", 6, false, false, plan.Landlock{Scoped: 3}, true},
+		{"the root is writable", 6, true, true, plan.Landlock{Scoped: 3}, true},
+		{"the root is writable, no scopes", 5, true, true, plan.Landlock{}, false},
+	}
+	for _, tt := range tests {
+		got, ok := Wall(tt.abi, steps(tt.root), tt.files, [3]bool{false, true, false})
+		if ok != tt.ok || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, ok, tt.want)
+		}
+	}
+}
