@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"nobox/doctor"
 	"nobox/plan"
 	"nobox/sandbox"
 )
@@ -686,6 +687,15 @@ type verb struct {
 var verbs = [...]verb{
 	{name: "help", args: "[FLAG|VERB]", help: "this page, or all about one flag",
 		long: `Prints the help, or with a flag or a verb what there is to say about that one: "nobox help -v", "nobox help volume".`},
+	{name: "doctor", args: "[--json] [LINE]", help: "what a box lacks here, and remedies",
+		long: `Tries, in processes that are gone when it ends, all that a box may need, and prints a line each: whether it works, works with less, or cannot, and then the cause and what to type. With a LINE, such as newuidmap, it prints that one. The exit code is 0 if the main job works, which is to start a box, and else 1.
+
+--json prints the same for programs. --apparmor-profile prints an AppArmor profile that lets this very binary make user namespaces where AppArmor restricts them, as Ubuntu does:
+
+  nobox doctor --apparmor-profile | sudo tee /etc/apparmor.d/nobox
+  sudo apparmor_parser -r /etc/apparmor.d/nobox`},
+	{name: doctor.InsideVerb, hidden: true, help: "a part of nobox doctor",
+		long: `Is what nobox doctor starts in new namespaces, to try what can be done there.`},
 	{name: "version", help: "the version",
 		long: `Prints the version.`},
 	{name: "completion", args: "bash|zsh|fish", help: "completions for a shell",
@@ -700,7 +710,7 @@ var verbs = [...]verb{
 
 // laterVerbs are verbs of nobox's contract that this version does not have.
 var laterVerbs = []string{
-	"exec", "ps", "stop", "logs", "attach", "inspect", "diff", "apply", "discard", "doctor",
+	"exec", "ps", "stop", "logs", "attach", "inspect", "diff", "apply", "discard",
 	"image", "oci", "bwrap",
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"nobox/doctor"
 	"nobox/plan"
 )
 
@@ -423,6 +424,22 @@ func verbWord(v *verb, word string) error {
 		Text: fmt.Sprintf("cannot %s (%s): %s", v.name, show(word), most),
 		Help: v.usage() + "  " + v.help,
 	}
+}
+
+func verbFlag(v *verb, given string, flags []string) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot %s (%s): its flags are %s", v.name, show(given), all(flags))}
+	if near := nearest(given, flags); near != "" {
+		e.Text = fmt.Sprintf("cannot %s (%s): did you mean %s?", v.name, show(given), near)
+	}
+	return e
+}
+
+func unknownLine(word, near string) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot tell about %s: nobox doctor has no such line", show(word)), Hint: "its lines are " + all(doctor.Names())}
+	if near != "" {
+		e.Hint = "did you mean " + near + "?"
+	}
+	return e
 }
 
 func whichShell() error {
