@@ -46,6 +46,19 @@ func (g group) String() string {
 	return [groups]string{"Box", "Files", "Identity", "Process", "Hardening", "Network", "See through"}[g]
 }
 
+// does is a group in a sentence's place, above its flags.
+func (g group) does() string {
+	return [groups]string{
+		"The box as a whole",
+		"What the box sees of the host's files",
+		"Who one is inside",
+		"The command: its directory, environment, terminal and limits of its own",
+		"What the command may do",
+		"What the box reaches",
+		"See what nobox does",
+	}[g]
+}
+
 // takes is the kind of an argument, as far as completing it goes.
 type takes uint8
 
@@ -587,7 +600,7 @@ With host there is no boundary: what listens on the host's loopback is within re
 	{
 		name: "help", short: "h", group: groupSee,
 		what: "help",
-		help: "this page; nobox help FLAG tells more about one",
+		help: "the help; nobox help FLAG tells about one",
 		long: `Prints the help, or with a flag or a verb behind "nobox help" what there is to say about that one.`,
 		set: func(v string, o *Invocation) error {
 			on := false
@@ -685,8 +698,8 @@ type verb struct {
 }
 
 var verbs = [...]verb{
-	{name: "help", args: "[FLAG|VERB]", help: "this page, or all about one flag",
-		long: `Prints the help, or with a flag or a verb what there is to say about that one: "nobox help -v", "nobox help volume".`},
+	{name: "help", args: "[FLAG|VERB|TASK]", help: "one page, or all about one",
+		long: `Prints the help on one screen, or with a flag or a verb what there is to say about that one: "nobox help -v", "nobox help volume". With a task, such as files, it lists the flags that are for it, and with all every flag.`},
 	{name: "doctor", args: "[--json] [LINE]", help: "what a box lacks here, and remedies",
 		long: `Tries, in processes that are gone when it ends, all that a box may need, and prints a line each: whether it works, works with less, or cannot, and then the cause and what to type. With a LINE, such as newuidmap, it prints that one. The exit code is 0 if the main job works, which is to start a box, and else 1.
 

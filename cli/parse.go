@@ -478,7 +478,7 @@ func topic(word string) (string, error) {
 	switch {
 	case lookup(word) != nil:
 		return word, nil
-	case lookupVerb(word) != nil:
+	case lookupVerb(word) != nil, slices.Contains(helpTopics(), word):
 		return word, nil
 	case bare != "" && lookup(dashed(bare)) != nil:
 		return dashed(bare), nil
@@ -488,6 +488,8 @@ func topic(word string) (string, error) {
 	near := nearestFlag(bare)
 	if near != "" {
 		near = "--" + near
+	} else {
+		near = nearest(word, append(helpTopics(), verbNames()...))
 	}
 	return "", unknownTopic(word, near)
 }

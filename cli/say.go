@@ -451,7 +451,7 @@ func unknownShell(word string) error {
 }
 
 func unknownTopic(word, near string) error {
-	e := &UsageError{Text: fmt.Sprintf("cannot help with %s: there is no such flag or verb", show(word)), Hint: seeHelp}
+	e := &UsageError{Text: fmt.Sprintf("cannot help with %s: there is no such flag, verb or task", show(word)), Hint: seeHelp}
 	if near != "" {
 		e.Text += "; did you mean " + near + "?"
 		e.Hint = ""
