@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"slices"
 	"strings"
 
-	"nobox/doctor"
 	"nobox/plan"
 )
 
@@ -55,15 +53,12 @@ func verbNames() []string {
 
 // topics are the words behind "nobox help".
 func topics() []string {
-	s := append(verbNames(), helpTopics()...)
+	s := verbNames()
 	for _, f := range visible() {
 		s = append(s, "--"+f.name)
 	}
 	return s
 }
-
-// doctorWords are the words behind "nobox doctor".
-func doctorWords() []string { return append(slices.Clone(doctorFlags), doctor.Names()...) }
 
 // ulimits are the words that NAME=SOFT starts with.
 func ulimits() []string {
@@ -185,7 +180,6 @@ func bashCompletion(b *strings.Builder) {
 	b.WriteString("    case $1 in\n")
 	b.WriteString("        help) (( $# == 2 )) && found=(" + strings.Join(topics(), " ") + "); return ;;\n")
 	b.WriteString("        completion) (( $# == 2 )) && found=(" + strings.Join(shells, " ") + "); return ;;\n")
-	b.WriteString("        doctor) (( $# > 1 )) && { found=(" + strings.Join(doctorWords(), " ") + "); return; } ;;\n")
 	b.WriteString("        version) (( $# > 1 )) && return ;;\n")
 	b.WriteString("    esac\n")
 	b.WriteString("    found=(--)\n")
@@ -223,7 +217,6 @@ func zshCompletion(b *strings.Builder) {
 	b.WriteString(zshHead)
 	b.WriteString("            help) (( CURRENT == 3 )) && compadd -- " + strings.Join(topics(), " ") + "; return ;;\n")
 	b.WriteString("            completion) (( CURRENT == 3 )) && compadd -- " + strings.Join(shells, " ") + "; return ;;\n")
-	b.WriteString("            doctor) compadd -- " + strings.Join(doctorWords(), " ") + "; return ;;\n")
 	b.WriteString("            version) return 1 ;;\n        esac\n    fi\n")
 	b.WriteString("    _arguments -s : \\\n")
 	for _, f := range visible() {
@@ -340,7 +333,6 @@ func fishCompletion(b *strings.Builder) {
 		}
 	}
 	b.WriteString("complete -c nobox -n '__nobox_verb help' -a '" + strings.Join(topics(), " ") + "'\n")
-	b.WriteString("complete -c nobox -n '__nobox_verb doctor' -a '" + strings.Join(doctorWords(), " ") + "'\n")
 	b.WriteString("complete -c nobox -n '__nobox_verb completion' -a '" + strings.Join(shells, " ") + "'\n\n")
 	for _, f := range visible() {
 		b.WriteString("complete -c nobox -n __nobox_flag")

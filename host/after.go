@@ -2,6 +2,7 @@ package host
 
 import (
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +24,14 @@ func Sysctl(name string) string {
 // SeccompFilter says whether nobox itself runs under a seccomp filter.
 func SeccompFilter() bool { return statusField("Seccomp") == "2" }
 
-func statusField(name string) string {
-	b, _ := os.ReadFile("/proc/self/status")
+// Confined says whether a process has given up what no_new_privs stands for: a
+// box's pid 1 does so once its file system is made.
+func Confined(pid int) bool { return statusOf(strconv.Itoa(pid), "NoNewPrivs") == "1" }
+
+func statusField(name string) string { return statusOf("self", name) }
+
+func statusOf(pid, name string) string {
+	b, _ := os.ReadFile("/proc/" + pid + "/status")
 	for line := range strings.Lines(string(b)) {
 		if v, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(v)

@@ -41,7 +41,9 @@ func Probe(q Questions) Facts {
 			f.StreamFiles[fd] = kindOf(&st) == File || kindOf(&st) == CharDev
 		}
 	}
-	f.Exe = plan.HostPath(Binary())
+	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
+		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))
+	}
 	f.OwnDirs = ownDirs(f.Home, f.UID)
 	f.RealRoot = f.UID == 0 && initialUserns()
 	if q.Cwd {
@@ -51,15 +53,6 @@ func Probe(q Questions) Facts {
 	f.Mounts = mounts()
 	f.Look(q)
 	return f
-}
-
-// Binary is the path of nobox's own binary, "" if it cannot be told.
-func Binary() string {
-	exe, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSuffix(exe, " (deleted)")
 }
 
 // Look answers the further questions of q that name paths.

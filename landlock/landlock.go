@@ -97,6 +97,21 @@ func Wall(abi int, steps []plan.Step, files bool, streams [3]bool) (plan.Landloc
 	return w, w.Files|w.Scoped != 0
 }
 
+// Reader is what binds a process of nobox's own that reads what the box sends: it
+// reads the paths, which must be there, writes to nothing, runs nothing, and
+// sends no signal. Nil means that this kernel has nothing to offer.
+func Reader(abi int, paths ...plan.BoxPath) *plan.Landlock {
+	fs, _, scoped := Rights(abi)
+	if fs == 0 {
+		return nil
+	}
+	l := &plan.Landlock{Files: fs, Scoped: scoped}
+	for _, p := range paths {
+		l.Rules = append(l.Rules, plan.LandlockRule{Path: p, Files: ReadFile | ReadDir, MayBeFile: true})
+	}
+	return l
+}
+
 type writablePlace struct {
 	at        plan.BoxPath
 	mayBeFile bool

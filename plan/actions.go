@@ -164,12 +164,29 @@ func (TakePTY) Cannot() string { return "receive the box's terminal" }
 type StartNet struct {
 	Args      []string `json:"args"`
 	NoMFDExec bool     `json:"noMFDExec,omitempty"`
+
+	// What binds that process, which reads what the box sends.
+	Landlock *Landlock `json:"landlock,omitempty"` // nil if the kernel has none
+	Filter   string    `json:"filter,omitempty"`   // of system calls; as Filter.Program
 }
 
 func (a StartNet) String() string {
 	s := "start the network's process, outside"
 	for _, v := range a.Args {
 		s += " " + quote(v)
+	}
+	if a.Filter != "" {
+		s += ", where it can start no program"
+	}
+	if a.Landlock != nil && a.Landlock.Files != 0 {
+		s += ", write to no file, and read"
+		for i, r := range a.Landlock.Rules {
+			if i > 0 {
+				s += ","
+			}
+			s += " " + quote(string(r.Path))
+		}
+		s += " alone"
 	}
 	return s
 }

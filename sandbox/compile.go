@@ -111,6 +111,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if err := command(b, &o, f, v, who, terminal, filter, filterFrom); err != nil {
 		return nil, err
 	}
+	if err := confine(b.Steps, f); err != nil {
+		return nil, err
+	}
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
 }

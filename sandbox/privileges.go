@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"nobox/host"
+	"nobox/landlock"
 	"nobox/plan"
 	"nobox/seccomp"
 )
@@ -114,4 +115,35 @@ func filterOf(o *Options, f *host.Facts, keep uint64) (plan.Filter, string, erro
 		own.What += ", new namespaces allowed"
 	}
 	return own, flagIf(o.AllowUserns, "--allow-userns"), nil
+}
+
+// readByNetwork is all that the network's process reads: where the resolver's
+// configuration is, and what it may lead to.
+var readByNetwork = [...]string{"/etc", "/run", "/etc/resolv.conf"}
+
+// confine binds the network's process, which reads what the box sends and runs
+// outside: it can start no program, write to no file, and read few.
+func confine(steps []plan.Step, f *host.Facts) error {
+	for i := range steps {
+		start, ok := steps[i].Do.(plan.StartNet)
+		if !ok {
+			continue
+		}
+		program, err := seccomp.Default(seccomp.Want{Process: true})
+		if err != nil {
+			return err
+		}
+		start.Filter = string(program)
+		if f.Has(plan.FactLandlock) {
+			var paths []plan.BoxPath
+			for _, p := range readByNetwork {
+				if f.Sources[p].Err == nil && f.Sources[p].Resolved != "" {
+					paths = append(paths, plan.BoxPath(p))
+				}
+			}
+			start.Landlock = landlock.Reader(f.Landlock, paths...)
+		}
+		steps[i].Do = start
+	}
+	return nil
 }

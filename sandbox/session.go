@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/host"
+	"nobox/seccomp"
 	"nobox/signals"
 	"nobox/terminal"
 	"nobox/userns"
@@ -23,7 +25,25 @@ type session struct {
 	note        func(string)    // a line for the user
 	stopTimeout time.Duration
 
-	kill time.Time // when to end what TERM did not, zero for never
+	kill  time.Time // when to end what TERM did not, zero for never
+	letGo time.Time // when to let go of what a running box does not need, zero for never
+}
+
+// letGoAfter is how long a box lives before nobox lets go of what it does not
+// need: one that ends sooner does not pay for it, nor does a start.
+const letGoAfter = 100 * time.Millisecond
+
+// confine lets go of it, once the inside has no step left after which nobox would
+// start anew.
+func (s *session) confine(now time.Time) {
+	if !host.Confined(s.box.PID()) {
+		s.letGo = now.Add(letGoAfter)
+		return
+	}
+	s.letGo = time.Time{}
+	if filter, err := seccomp.Default(seccomp.Want{Process: true}); err == nil {
+		userns.LetGo(filter)
+	}
 }
 
 // wait passes signals on and keeps the time until the box has ended.
@@ -35,6 +55,7 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 		expires = time.Now().Add(timeout)
 	}
 	known := false // the command's status is
+	s.letGo = time.Now().Add(letGoAfter)
 	fds := []unix.PollFd{
 		{Fd: int32(s.box.Control()), Events: unix.POLLIN},
 		{Fd: int32(s.box.PIDFD()), Events: unix.POLLIN},
@@ -43,7 +64,7 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 		{Fd: int32(s.box.Network()), Events: unix.POLLIN},
 	}
 	for {
-		if _, err := unix.Poll(fds, untilFirst(expires, s.kill)); err != nil && err != unix.EINTR {
+		if _, err := unix.Poll(fds, untilFirst(expires, s.kill, s.letGo)); err != nil && err != unix.EINTR {
 			s.box.Kill()
 			s.box.Reap()
 			return Result{}, err
@@ -99,6 +120,9 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 			expires = time.Time{}
 			r.TimedOut = true
 			s.terminate()
+		}
+		if !s.letGo.IsZero() && !now.Before(s.letGo) {
+			s.confine(now)
 		}
 		if !s.kill.IsZero() && !now.Before(s.kill) {
 			s.kill = time.Time{}

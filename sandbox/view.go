@@ -46,6 +46,9 @@ func QuestionsOf(o Options) host.Questions {
 	for _, m := range o.Masks {
 		q.Cwd = q.Cwd || !strings.HasPrefix(m.Path, "/")
 	}
+	if network(&o).Mode == slirp.User {
+		q.Sources = append(q.Sources, readByNetwork[:]...)
+	}
 	return q
 }
 

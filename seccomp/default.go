@@ -32,6 +32,7 @@ type abi struct {
 
 type readyProgram struct {
 	caps    uint64
+	process bool
 	program string
 }
 
@@ -47,6 +48,10 @@ func native() *abi {
 type Want struct {
 	Caps        uint64 // that the command holds, bit n is capability n
 	AllowUserns bool   // --allow-userns
+	// Process: it is for a process of nobox's own, outside of the box, which
+	// starts no other. execveat is left for the file that the process itself
+	// comes from, a descriptor.
+	Process bool
 }
 
 // RootCaps and noCaps are those of the ready programs: what root inside has,
@@ -64,7 +69,7 @@ func Default(w Want) ([]byte, error) { return native().def(w) }
 func (a *abi) def(w Want) ([]byte, error) {
 	if !w.AllowUserns {
 		for _, r := range a.ready {
-			if r.caps == w.Caps {
+			if r.caps == w.Caps && r.process == w.Process {
 				return []byte(r.program), nil
 			}
 		}
@@ -145,6 +150,16 @@ func special(a *abi, w Want, set func(name string, d decision)) {
 		// Its flags lie in memory, where a filter cannot look: libc falls back
 		// to clone.
 		set("clone3", decision{other: Errno(uint16(unix.ENOSYS))})
+	}
+	if w.Process {
+		set("execve", decision{other: eperm})
+		set("execveat", decision{[]rule{{[]cond{is(4, unix.AT_EMPTY_PATH)}, Allow}}, eperm})
+		// Threads alone; vfork and fork are calls of their own on amd64.
+		thread := cond{arg: 0, op: opMasked, low: true, mask: unix.CLONE_THREAD | cloneNew, value: unix.CLONE_THREAD}
+		set("clone", decision{[]rule{{[]cond{thread}, Allow}}, eperm})
+		for _, name := range [...]string{"fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise"} {
+			set(name, decision{other: eperm})
+		}
 	}
 	if w.AllowUserns {
 		for _, name := range namespaceCalls {

@@ -57,7 +57,7 @@ func TestWhatIsCommittedIsWhatTheGeneratorWrites(t *testing.T) {
 func TestAReadyProgramIsTheOneThatWouldBeAssembled(t *testing.T) {
 	for name, a := range abis {
 		for _, r := range a.ready {
-			p, err := a.assemble(Want{Caps: r.caps})
+			p, err := a.assemble(Want{Caps: r.caps, Process: r.process})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,6 +186,14 @@ func TestTheDefaultFilterRefusesWhatItMust(t *testing.T) {
 		{Want{AllowUserns: true}, "ioctl", [6]uint64{0, unix.TIOCSTI}, eperm},
 		{Want{AllowUserns: true}, "socket", [6]uint64{unix.AF_ALG}, family},
 		{root, "mseal", [6]uint64{}, Allow},
+		{Want{Process: true}, "execve", [6]uint64{}, eperm},
+		{Want{Process: true}, "execveat", [6]uint64{4, 0, 0, 0, unix.AT_EMPTY_PATH}, Allow},
+		{Want{Process: true}, "execveat", [6]uint64{4, 0, 0, 0, 0}, eperm},
+		{Want{Process: true}, "clone", [6]uint64{unix.CLONE_VM | unix.CLONE_THREAD}, Allow},
+		{Want{Process: true}, "clone", [6]uint64{uint64(unix.SIGCHLD)}, eperm},
+		{Want{Process: true}, "clone", [6]uint64{unix.CLONE_THREAD | unix.CLONE_NEWUSER}, eperm},
+		{Want{Process: true}, "ptrace", [6]uint64{}, eperm},
+		{Want{Process: true}, "openat", [6]uint64{}, Allow},
 	}
 	for name, a := range abis {
 		for _, tt := range tests {

@@ -379,45 +379,6 @@ func (l *lowerer) capset(keep, inherit uint64) {
 	l.call(unix.SYS_CAPSET, l.data(hdr), l.data(data))
 }
 
-// landlockFile are the rights that a file can have which is no directory:
-// LANDLOCK_ACCESS_FS_EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE and IOCTL_DEV;
-// linux/landlock.h.
-const landlockFile = 1<<0 | 1<<1 | 1<<2 | 1<<14 | 1<<15
-
-// landlock makes a ruleset, gives it its rules, and enters it.
-func (l *lowerer) landlock(a plan.Landlock) {
-	set := l.temp()
-	// struct landlock_ruleset_attr; an older kernel takes a longer one whose
-	// rest is zero.
-	l.make(set, unix.SYS_LANDLOCK_CREATE_RULESET, l.words(a.Files, a.Ports, a.Scoped), num(24), num(0))
-	rule := func(files uint64, fd arg) *op {
-		// struct landlock_path_beneath_attr is packed: rights, descriptor.
-		attr := l.words(files, uint64(fd.v))
-		if fd.how == argSlot {
-			l.poke(attr, 8, fd)
-		}
-		return l.call(unix.SYS_LANDLOCK_ADD_RULE, set, num(unix.LANDLOCK_RULE_PATH_BENEATH), attr, num(0))
-	}
-	for _, r := range a.Rules {
-		f := l.temp()
-		l.make(f, unix.SYS_OPENAT, cwd(), l.str(string(r.Path)), hex(oPath))
-		if r.MayBeFile {
-			rule(r.Files&landlockFile, f)
-			rule(r.Files, f).ignore[0] = uint8(unix.EINVAL) // it is a file
-		} else {
-			rule(r.Files, f)
-		}
-		l.done(f)
-	}
-	for fd, files := range a.Streams {
-		if files != 0 {
-			rule(files, num(fd))
-		}
-	}
-	l.call(unix.SYS_LANDLOCK_RESTRICT_SELF, set, num(0))
-	l.done(set)
-}
-
 // action lowers one inside step.
 func (l *lowerer) action(a plan.Action) error {
 	switch a := a.(type) {
@@ -671,11 +632,7 @@ func (l *lowerer) action(a plan.Action) error {
 		if a.Program == "" {
 			return nil
 		}
-		code := l.data([]byte(a.Program))
-		// struct sock_fprog: the number of instructions, and where they are
-		prog := l.words(uint64(a.Instructions()), uint64(code.v))
-		l.relocs = append(l.relocs, int(prog.v)+8)
-		l.call(unix.SYS_SECCOMP, num(unix.SECCOMP_SET_MODE_FILTER), num(0), prog)
+		l.filter(a.Program)
 
 	case plan.NotDumpable:
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_DUMPABLE), num(0))

@@ -103,6 +103,7 @@ func networkProgram(a plan.StartNet, size int) *program {
 	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
 	l.call(unix.SYS_CLOSE_RANGE, num(NetworkFD+1), hex(uint32(0xffffffff)), num(closeRangeCloexec))
 	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
+	l.confine(a)
 	l.call(unix.SYS_EXECVEAT, file, l.str(""), l.vector(append([]string{"nobox-net"}, a.Args...)), l.vector(nil), hex(unix.AT_EMPTY_PATH))
 	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
 }

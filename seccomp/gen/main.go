@@ -58,9 +58,9 @@ func main() {
 		for _, r := range []struct {
 			name string
 			want seccomp.Want
-		}{{"RootCaps", seccomp.Want{Caps: seccomp.RootCaps}}, {"noCaps", seccomp.Want{}}} {
+		}{{"RootCaps", seccomp.Want{Caps: seccomp.RootCaps}}, {"noCaps", seccomp.Want{}}, {"noCaps", seccomp.Want{Process: true}}} {
 			program := must(seccomp.AssembleTable(must(strconv.ParseUint(p.audit, 0, 32)), string(table.classes), table.caps, strings.Join(numbers(p.arch), "\n")+"\n", r.want))
-			fmt.Fprintf(&b, "{%s, // %d instructions\n%s},\n", r.name, len(program)/8, bytesLit(program))
+			fmt.Fprintf(&b, "{%s, %v, // %d instructions\n%s},\n", r.name, r.want.Process, len(program)/8, bytesLit(program))
 		}
 		fmt.Fprintf(&b, "}\n")
 		src, err := format.Source(b.Bytes())
