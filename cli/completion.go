@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
+	"nobox/doctor"
 	"nobox/plan"
 )
 
@@ -53,12 +55,15 @@ func verbNames() []string {
 
 // topics are the words behind "nobox help".
 func topics() []string {
-	s := verbNames()
+	s := append(verbNames(), helpTopics()...)
 	for _, f := range visible() {
 		s = append(s, "--"+f.name)
 	}
 	return s
 }
+
+// doctorWords are the words behind "nobox doctor".
+func doctorWords() []string { return append(slices.Clone(doctorFlags), doctor.Names()...) }
 
 // ulimits are the words that NAME=SOFT starts with.
 func ulimits() []string {
@@ -180,6 +185,7 @@ func bashCompletion(b *strings.Builder) {
 	b.WriteString("    case $1 in\n")
 	b.WriteString("        help) (( $# == 2 )) && found=(" + strings.Join(topics(), " ") + "); return ;;\n")
 	b.WriteString("        completion) (( $# == 2 )) && found=(" + strings.Join(shells, " ") + "); return ;;\n")
+	b.WriteString("        doctor) (( $# > 1 )) && { found=(" + strings.Join(doctorWords(), " ") + "); return; } ;;\n")
 	b.WriteString("        version) (( $# > 1 )) && return ;;\n")
 	b.WriteString("    esac\n")
 	b.WriteString("    found=(--)\n")
@@ -217,6 +223,7 @@ func zshCompletion(b *strings.Builder) {
 	b.WriteString(zshHead)
 	b.WriteString("            help) (( CURRENT == 3 )) && compadd -- " + strings.Join(topics(), " ") + "; return ;;\n")
 	b.WriteString("            completion) (( CURRENT == 3 )) && compadd -- " + strings.Join(shells, " ") + "; return ;;\n")
+	b.WriteString("            doctor) compadd -- " + strings.Join(doctorWords(), " ") + "; return ;;\n")
 	b.WriteString("            version) return 1 ;;\n        esac\n    fi\n")
 	b.WriteString("    _arguments -s : \\\n")
 	for _, f := range visible() {
@@ -333,6 +340,7 @@ func fishCompletion(b *strings.Builder) {
 		}
 	}
 	b.WriteString("complete -c nobox -n '__nobox_verb help' -a '" + strings.Join(topics(), " ") + "'\n")
+	b.WriteString("complete -c nobox -n '__nobox_verb doctor' -a '" + strings.Join(doctorWords(), " ") + "'\n")
 	b.WriteString("complete -c nobox -n '__nobox_verb completion' -a '" + strings.Join(shells, " ") + "'\n\n")
 	for _, f := range visible() {
 		b.WriteString("complete -c nobox -n __nobox_flag")

@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"nobox/doctor"
 	"nobox/plan"
 	"nobox/sandbox"
 )
@@ -43,6 +44,19 @@ const (
 
 func (g group) String() string {
 	return [groups]string{"Box", "Files", "Identity", "Process", "Hardening", "Network", "See through"}[g]
+}
+
+// does is a group in a sentence's place, above its flags.
+func (g group) does() string {
+	return [groups]string{
+		"The box as a whole",
+		"What the box sees of the host's files",
+		"Who one is inside",
+		"The command: its directory, environment, terminal and limits of its own",
+		"What the command may do",
+		"What the box reaches",
+		"See what nobox does",
+	}[g]
 }
 
 // takes is the kind of an argument, as far as completing it goes.
@@ -586,7 +600,7 @@ With host there is no boundary: what listens on the host's loopback is within re
 	{
 		name: "help", short: "h", group: groupSee,
 		what: "help",
-		help: "this page; nobox help FLAG tells more about one",
+		help: "the help; nobox help FLAG tells about one",
 		long: `Prints the help, or with a flag or a verb behind "nobox help" what there is to say about that one.`,
 		set: func(v string, o *Invocation) error {
 			on := false
@@ -684,8 +698,17 @@ type verb struct {
 }
 
 var verbs = [...]verb{
-	{name: "help", args: "[FLAG|VERB]", help: "this page, or all about one flag",
-		long: `Prints the help, or with a flag or a verb what there is to say about that one: "nobox help -v", "nobox help volume".`},
+	{name: "help", args: "[FLAG|VERB|TASK]", help: "one page, or all about one",
+		long: `Prints the help on one screen, or with a flag or a verb what there is to say about that one: "nobox help -v", "nobox help volume". With a task, such as files, it lists the flags that are for it, and with all every flag.`},
+	{name: "doctor", args: "[--json] [LINE]", help: "what a box lacks here, and remedies",
+		long: `Tries, in processes that are gone when it ends, all that a box may need, and prints a line each: whether it works, works with less, or cannot, and then the cause and what to type. With a LINE, such as newuidmap, it prints that one. The exit code is 0 if the main job works, which is to start a box, and else 1.
+
+--json prints the same for programs. --apparmor-profile prints an AppArmor profile that lets this very binary make user namespaces where AppArmor restricts them, as Ubuntu does:
+
+  nobox doctor --apparmor-profile | sudo tee /etc/apparmor.d/nobox
+  sudo apparmor_parser -r /etc/apparmor.d/nobox`},
+	{name: doctor.InsideVerb, hidden: true, help: "a part of nobox doctor",
+		long: `Is what nobox doctor starts in new namespaces, to try what can be done there.`},
 	{name: "version", help: "the version",
 		long: `Prints the version.`},
 	{name: "completion", args: "bash|zsh|fish", help: "completions for a shell",
@@ -700,7 +723,7 @@ var verbs = [...]verb{
 
 // laterVerbs are verbs of nobox's contract that this version does not have.
 var laterVerbs = []string{
-	"exec", "ps", "stop", "logs", "attach", "inspect", "diff", "apply", "discard", "doctor",
+	"exec", "ps", "stop", "logs", "attach", "inspect", "diff", "apply", "discard",
 	"image", "oci", "bwrap",
 }
 

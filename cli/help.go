@@ -12,16 +12,16 @@ const width = 80
 type example struct{ line, does string }
 
 var examples = [...]example{
-	{"nobox", "a shell: host read-only, home hidden, work here"},
+	{"nobox", "a shell: host read-only, home hidden"},
 	{"nobox -- make test", "one command instead"},
-	{"nobox -v ~/data:/mnt:ro -w /mnt -- ls -l", "share a directory, read-only"},
-	{"nobox --rootfs ./debian --as-pid-1 -- bash", "another root directory"},
-	{"nobox -c --net=host --timeout 10m -- make", "own uid, host's network, a limit"},
+	{"nobox -v ~/data:/mnt:ro -- ls /mnt", "share a directory, read-only"},
+	{"nobox --rootfs ./debian -- bash", "another root directory"},
+	{"nobox -c --timeout 10m -- make", "your own uid, and ten minutes at most"},
 	{"nobox --explain -- make", "what would be done, step by step"},
 }
 
 // Help is what "nobox help TOPIC" prints. Topic is as Parse leaves it: "" for
-// the page, a flag with its dashes, or a verb.
+// the page, a flag with its dashes, a verb, a task, or "all".
 func Help(topic string) string {
 	if f := lookup(topic); f != nil {
 		return flagHelp(f)
@@ -29,44 +29,128 @@ func Help(topic string) string {
 	if v := lookupVerb(topic); v != nil {
 		return verbHelp(v)
 	}
+	if topic == "all" {
+		return everything()
+	}
+	for g := range groups {
+		if g.topic() == topic {
+			var b strings.Builder
+			b.WriteString(g.does() + "\n\n")
+			groupRows(&b, g)
+			b.WriteString("\nnobox help FLAG tells all about one.\n")
+			return b.String()
+		}
+	}
 	return page()
 }
 
+// topic is the word by which "nobox help" finds a group.
+func (g group) topic() string {
+	word, _, _ := strings.Cut(strings.ToLower(g.String()), " ")
+	return word
+}
+
+// helpTopics are the words behind "nobox help" that are neither flag nor verb.
+func helpTopics() []string {
+	var s []string
+	for g := range groups {
+		s = append(s, g.topic())
+	}
+	return append(s, "all")
+}
+
+// page is one screen: how to run a command, by example, and every flag by the
+// task that it is for.
 func page() string {
 	var b strings.Builder
 	b.WriteString("nobox runs a command in a box of its own, without root and without a daemon.\n\n")
 	b.WriteString("  nobox [FLAGS] [-- COMMAND [ARG...]]    without a command, a shell\n")
+	var names []string
 	for i := range verbs {
 		if v := &verbs[i]; !v.hidden {
-			row(&b, "  "+v.usage(), 41, v.help)
+			names = append(names, v.name)
 		}
 	}
-	b.WriteString("\nExamples\n")
+	b.WriteString("  nobox VERB [ARG...]                    " + all(names) + "\n\n")
 	for _, e := range examples {
 		// Written under the line where it does not fit beside it.
-		if len(e.line) > 30 {
+		if len(e.line) > 36 {
 			b.WriteString("  " + e.line + "\n")
-			row(&b, "", 33, e.does)
+			row(&b, "", 41, e.does)
 			continue
 		}
-		row(&b, "  "+e.line, 33, e.does)
+		row(&b, "  "+e.line, 41, e.does)
 	}
+	b.WriteString("\nThe flags by task; nobox help TASK lists them, nobox help FLAG tells about one,\nnobox help all prints every line, nobox help VERB what a verb does.\n\n")
 	for g := range groups {
-		b.WriteString("\n" + g.String() + "\n")
+		var words []string
 		for i := range flags {
 			f := &flags[i]
 			if f.group != g || f.hidden {
 				continue
 			}
-			u := f.usage()
-			if f.short == "" {
-				u = "    " + u
+			w := "--" + f.name
+			if f.short != "" {
+				w = "-" + f.short
 			}
-			row(&b, "  "+u, 33, f.help)
+			words = append(words, w)
+		}
+		if len(words) > 0 {
+			hanging(&b, "  "+g.topic(), 13, strings.Join(words, " "))
 		}
 	}
 	b.WriteString("\n" + exitLine + "\n")
 	return b.String()
+}
+
+// hanging writes a row whose right column is wrapped.
+func hanging(b *strings.Builder, left string, column int, text string) {
+	b.WriteString(left + strings.Repeat(" ", max(column-len(left), 1)))
+	col := column
+	for i, w := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case col+1+len(w) > width:
+			b.WriteString("\n" + strings.Repeat(" ", column))
+			col = column
+		default:
+			b.WriteByte(' ')
+			col++
+		}
+		b.WriteString(w)
+		col += len(w)
+	}
+	b.WriteByte('\n')
+}
+
+// everything is each flag with its line, "nobox help all".
+func everything() string {
+	var b strings.Builder
+	for i := range verbs {
+		if v := &verbs[i]; !v.hidden {
+			row(&b, "  "+v.usage(), 41, v.help)
+		}
+	}
+	for g := range groups {
+		b.WriteString("\n" + g.String() + "\n")
+		groupRows(&b, g)
+	}
+	b.WriteString("\n" + exitLine + "\n")
+	return b.String()
+}
+
+func groupRows(b *strings.Builder, g group) {
+	for i := range flags {
+		f := &flags[i]
+		if f.group != g || f.hidden {
+			continue
+		}
+		u := f.usage()
+		if f.short == "" {
+			u = "    " + u
+		}
+		row(b, "  "+u, 33, f.help)
+	}
 }
 
 const exitLine = "Exit: the command's own code, 128+n when signal n ended it, 124 --timeout,\n" +

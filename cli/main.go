@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"nobox/doctor"
 	"nobox/plan"
 	"nobox/sandbox"
 	"nobox/userns"
@@ -29,6 +31,15 @@ func Main(args []string) int {
 		return print(Help(inv.Topic))
 	case "version":
 		return print(Version())
+	case "doctor":
+		return diagnose(inv)
+	case doctor.InsideVerb:
+		out, err := doctor.Inside(inv.Words)
+		if err != nil {
+			SayError(os.Stderr, fmt.Errorf("cannot try what a box needs: %w", err))
+			return ExitCannot
+		}
+		return print(out)
 	case "completion":
 		return print(Completion(inv.Topic))
 	case "man":
@@ -46,6 +57,34 @@ func print(s string) int {
 	if _, err := os.Stdout.WriteString(s); err != nil {
 		SayError(os.Stderr, fmt.Errorf("cannot write: %w", bare(err)))
 		return ExitCannot
+	}
+	return 0
+}
+
+// exitLacking is nobox doctor's exit code where no box starts.
+const exitLacking = 1
+
+// diagnose prints what this machine has of what a box may need.
+func diagnose(inv *Invocation) int {
+	if slices.Contains(inv.Words, "--apparmor-profile") {
+		return print(doctor.Profile(doctor.Binary()))
+	}
+	t := doctor.Look(doctorTrials())
+	lines := doctor.Lines(&t)
+	if inv.Topic != "" {
+		lines = slices.DeleteFunc(lines, func(l doctor.Line) bool { return l.Name != inv.Topic })
+	}
+	out := ""
+	if slices.Contains(inv.Words, "--json") {
+		out = doctor.JSON(doctor.MainJob(&t), lines)
+	} else {
+		out = doctorText(lines, columns(os.Stdout), colourful(os.Stdout))
+	}
+	if code := print(out); code != 0 {
+		return code
+	}
+	if !doctor.MainJob(&t) {
+		return exitLacking
 	}
 	return 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"nobox/doctor"
 	"nobox/sandbox"
 )
 
@@ -17,8 +18,9 @@ const DefaultStopTimeout = 10 * time.Second
 
 // An Invocation is a command line that was understood.
 type Invocation struct {
-	Verb  string // "" runs a box; help, version, completion, man
-	Topic string // help: what about, a flag with its dashes or a verb, "" is the page; completion: the shell
+	Verb  string   // "" runs a box; help, version, completion, man
+	Topic string   // help: what about, a flag with its dashes or a verb, "" is the page; completion: the shell; doctor: the line
+	Words []string // doctor: the flags; doctor-inside: the tasks
 
 	Options  sandbox.Options
 	Explain  string // "", words, syscalls or json
@@ -396,6 +398,13 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 			return &Invocation{Verb: "help", Topic: v.name}, nil
 		}
 	}
+	switch v.name {
+	case "doctor":
+		return parseDoctor(v, args)
+	case doctor.InsideVerb:
+		o.Words = args
+		return o, nil
+	}
 	most := 0
 	if v.args != "" {
 		most = 1
@@ -425,13 +434,51 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 	return o, nil
 }
 
+// parseDoctor reads the flags of nobox doctor and the name of a line.
+func parseDoctor(v *verb, args []string) (*Invocation, error) {
+	o := &Invocation{Verb: v.name}
+	for _, a := range args {
+		switch {
+		case slices.Contains(doctorFlags, a):
+			o.Words = append(o.Words, a)
+		case strings.HasPrefix(a, "-"):
+			return nil, verbFlag(v, a, doctorFlags)
+		case o.Topic != "":
+			return nil, verbWord(v, a)
+		case !slices.Contains(doctor.Names(), a):
+			return nil, unknownLine(a, nearest(a, doctor.Names()))
+		default:
+			o.Topic = a
+		}
+	}
+	return o, nil
+}
+
+// doctorFlags are those of nobox doctor, which are no flags of a box.
+var doctorFlags = []string{"--json", "--apparmor-profile"}
+
+// nearest is the word with the fewest slips in v, "" if all have many.
+func nearest(v string, words []string) string {
+	best, least := "", len(v)/3+1
+	for _, w := range words {
+		d := slips(v[:min(len(v), 40)], w)
+		if len(v) > 2 && strings.HasPrefix(w, v) {
+			d = 0
+		}
+		if d < least {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
 // topic is what "nobox help WORD" is about: a flag with its dashes, or a verb.
 func topic(word string) (string, error) {
 	bare := strings.TrimLeft(word, "-")
 	switch {
 	case lookup(word) != nil:
 		return word, nil
-	case lookupVerb(word) != nil:
+	case lookupVerb(word) != nil, slices.Contains(helpTopics(), word):
 		return word, nil
 	case bare != "" && lookup(dashed(bare)) != nil:
 		return dashed(bare), nil
@@ -441,6 +488,8 @@ func topic(word string) (string, error) {
 	near := nearestFlag(bare)
 	if near != "" {
 		near = "--" + near
+	} else {
+		near = nearest(word, append(helpTopics(), verbNames()...))
 	}
 	return "", unknownTopic(word, near)
 }

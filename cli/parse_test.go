@@ -349,9 +349,9 @@ func TestMistakes(t *testing.T) {
 		{"--net=none -r version", "cannot version (--net=none -r): the verb stands first and takes no flags: nobox version"},
 		{"completion", "cannot make completions: for which shell: nobox completion bash|zsh|fish"},
 		{"completion tcsh", "cannot make completions for tcsh: there are those for bash, zsh and fish"},
-		{"help hostnam", "cannot help with hostnam: there is no such flag or verb; did you mean --hostname?"},
-		{"help xyzzy", "cannot help with xyzzy: there is no such flag or verb\n" + `hint: "nobox help" lists the flags`},
-		{"help --", "cannot help with --: there is no such flag or verb\n" + `hint: "nobox help" lists the flags`},
+		{"help hostnam", "cannot help with hostnam: there is no such flag, verb or task; did you mean --hostname?"},
+		{"help xyzzy", "cannot help with xyzzy: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
+		{"help --", "cannot help with --: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
 		{"help exec", "cannot help with exec: not in this version\n" + `hint: "nobox help" lists the flags`},
 		{"help --memory", "cannot help with --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"nobox/doctor"
 	"nobox/plan"
 )
 
@@ -425,6 +426,22 @@ func verbWord(v *verb, word string) error {
 	}
 }
 
+func verbFlag(v *verb, given string, flags []string) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot %s (%s): its flags are %s", v.name, show(given), all(flags))}
+	if near := nearest(given, flags); near != "" {
+		e.Text = fmt.Sprintf("cannot %s (%s): did you mean %s?", v.name, show(given), near)
+	}
+	return e
+}
+
+func unknownLine(word, near string) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot tell about %s: nobox doctor has no such line", show(word)), Hint: "its lines are " + all(doctor.Names())}
+	if near != "" {
+		e.Hint = "did you mean " + near + "?"
+	}
+	return e
+}
+
 func whichShell() error {
 	return &UsageError{Text: "cannot make completions: for which shell: nobox completion " + strings.Join(shells, "|")}
 }
@@ -434,7 +451,7 @@ func unknownShell(word string) error {
 }
 
 func unknownTopic(word, near string) error {
-	e := &UsageError{Text: fmt.Sprintf("cannot help with %s: there is no such flag or verb", show(word)), Hint: seeHelp}
+	e := &UsageError{Text: fmt.Sprintf("cannot help with %s: there is no such flag, verb or task", show(word)), Hint: seeHelp}
 	if near != "" {
 		e.Text += "; did you mean " + near + "?"
 		e.Hint = ""

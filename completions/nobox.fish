@@ -23,7 +23,7 @@ end
 
 # Whether a flag may stand here.
 function __nobox_flag
-    not __nobox_behind; and not contains -- (commandline -opc)[2] help version completion
+    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor version completion
 end
 
 function __nobox_bind
@@ -34,10 +34,12 @@ end
 complete -c nobox -f
 complete -c nobox -n __nobox_behind -a '(__nobox_command)'
 complete -c nobox -n __nobox_flag -a -- -d 'the command stands behind it'
-complete -c nobox -n __nobox_first -a help -d 'this page, or all about one flag'
+complete -c nobox -n __nobox_first -a help -d 'one page, or all about one'
+complete -c nobox -n __nobox_first -a doctor -d 'what a box lacks here, and remedies'
 complete -c nobox -n __nobox_first -a version -d 'the version'
 complete -c nobox -n __nobox_first -a completion -d 'completions for a shell'
-complete -c nobox -n '__nobox_verb help' -a 'help version completion --rootfs --read-only --overlay --overlay-dir --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help'
+complete -c nobox -n '__nobox_verb help' -a 'help doctor version completion box files identity process hardening network see all --rootfs --read-only --overlay --overlay-dir --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help'
+complete -c nobox -n '__nobox_verb doctor' -a '--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container'
 complete -c nobox -n '__nobox_verb completion' -a 'bash zsh fish'
 
 complete -c nobox -n __nobox_flag -l rootfs -x -a '(__fish_complete_directories)' -d 'take DIR for the root, not the host\'s tree'
@@ -77,4 +79,4 @@ complete -c nobox -n __nobox_flag -l net -x -a 'none host user' -d 'lo alone (de
 complete -c nobox -n __nobox_flag -l explain -a 'words syscalls json' -d 'print the plan: in words, syscalls, json'
 complete -c nobox -n __nobox_flag -l json-status-fd -x -d 'write child-pid and exit-code to FD, like bwrap'
 complete -c nobox -n __nobox_flag -l verbose -d 'say how long the parts of a start took'
-complete -c nobox -n __nobox_flag -s h -l help -d 'this page; nobox help FLAG tells more about one'
+complete -c nobox -n __nobox_flag -s h -l help -d 'the help; nobox help FLAG tells about one'

@@ -41,9 +41,7 @@ func Probe(q Questions) Facts {
 			f.StreamFiles[fd] = kindOf(&st) == File || kindOf(&st) == CharDev
 		}
 	}
-	if exe, err := os.Readlink("/proc/self/exe"); err == nil {
-		f.Exe = plan.HostPath(strings.TrimSuffix(exe, " (deleted)"))
-	}
+	f.Exe = plan.HostPath(Binary())
 	f.OwnDirs = ownDirs(f.Home, f.UID)
 	f.RealRoot = f.UID == 0 && initialUserns()
 	if q.Cwd {
@@ -53,6 +51,15 @@ func Probe(q Questions) Facts {
 	f.Mounts = mounts()
 	f.Look(q)
 	return f
+}
+
+// Binary is the path of nobox's own binary, "" if it cannot be told.
+func Binary() string {
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(exe, " (deleted)")
 }
 
 // Look answers the further questions of q that name paths.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -40,8 +41,52 @@ type Diagnosis struct {
 
 // Diagnose looks at the machine again, since only a failure makes these
 // questions worth asking, and returns the error with the cause it finds, and
-// what can be done about it. Each hint is supported by a fact.
+// what can be done about it. Each hint is supported by a fact. Where the machine
+// is the cause the last hint names the line of nobox doctor that is about it.
 func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
+	d := diagnose(err, o, f)
+	if line := DoctorLine(err); line != "" {
+		d.Hints = append(slices.Clip(d.Hints), "nobox doctor "+line+" tells whether this machine can, and what would help")
+	}
+	return d
+}
+
+// DoctorLine is the line of nobox doctor that is about what failed, "" where
+// the failure is not the machine's.
+func DoctorLine(err error) string {
+	var failed *plan.StepError
+	if !errors.As(err, &failed) {
+		return ""
+	}
+	denied := errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES) || errors.Is(failed.Err, unix.ENOSYS)
+	switch a := failed.Step.Do.(type) {
+	case plan.Clone:
+		return "user-namespaces"
+	case plan.Unshare:
+		return "namespaces"
+	case plan.MapIDs:
+		return "newuidmap"
+	case plan.MakeTun:
+		return "tun"
+	case plan.Device, plan.DeviceIPv6, plan.StartNet, plan.SendNet:
+		return "network"
+	case plan.Filter:
+		return "seccomp"
+	case plan.NewFS:
+		if a.Type == "proc" || a.Type == "overlay" {
+			return a.Type
+		}
+	}
+	switch {
+	case denied && restrictedByAppArmor():
+		return "apparmor"
+	case denied && mountStep(failed.Step.Do):
+		return "container"
+	}
+	return ""
+}
+
+func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	var checked *Error
 	if errors.As(err, &checked) {
 		return Diagnosis{err, checked.Hints}
@@ -76,7 +121,7 @@ func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	}
 	denied := errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES)
 	if denied && restrictedByAppArmor() {
-		return refine("permission denied: AppArmor lets user namespaces be made here, but gives them no capabilities", appArmorHints(f)...)
+		return refine("permission denied: AppArmor lets user namespaces be made here, but gives them no capabilities", appArmorHint)
 	}
 	switch a := failed.Step.Do.(type) {
 	case plan.NewFS:
@@ -146,12 +191,8 @@ func restrictedByAppArmor() bool {
 	return host.Sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1"
 }
 
-func appArmorHints(f *host.Facts) []string {
-	return []string{
-		"a profile for this very binary lets it: sudo tee /etc/apparmor.d/nobox, with the line below, then sudo apparmor_parser -r /etc/apparmor.d/nobox",
-		fmt.Sprintf("abi <abi/4.0>, profile nobox %s flags=(unconfined) { userns, }", plan.Quote(string(f.Exe))),
-	}
-}
+// appArmorHint is what gives this very binary what AppArmor takes from others.
+const appArmorHint = "nobox doctor --apparmor-profile | sudo tee /etc/apparmor.d/nobox && sudo apparmor_parser -r /etc/apparmor.d/nobox"
 
 // diagnoseNamespaces finds why no namespaces can be made; user_namespaces(7),
 // namespaces(7), clone(2).
@@ -195,7 +236,7 @@ func diagnoseNamespaces(failed *plan.StepError) Diagnosis {
 		return refine(user, "nobox runs in a chroot, and the kernel makes no user namespaces there", "run it outside of the chroot")
 	case errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES) || errors.Is(failed.Err, unix.ENOSYS):
 		if restrictedByAppArmor() {
-			return refine(user, "AppArmor restricts user namespaces here", "sudo sysctl kernel.apparmor_restrict_unprivileged_userns shows the switch; a profile for nobox's binary with the rule \"userns,\" opens it for nobox alone")
+			return refine(user, "AppArmor restricts user namespaces here", appArmorHint)
 		}
 		if host.SeccompFilter() {
 			return refine(user, "a seccomp filter on nobox itself, of an outer container or sandbox, forbids it",

@@ -27,7 +27,7 @@ var layers = map[string]struct {
 	outside string
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
-	"cli":             {"the flag table, and every word said to the user", "sandbox userns idmap plan", "github.com/spf13/pflag golang.org/x/sys"},
+	"cli":             {"the flag table, and every word said to the user", "sandbox userns idmap plan doctor", "github.com/spf13/pflag golang.org/x/sys"},
 	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
@@ -42,6 +42,7 @@ var layers = map[string]struct {
 	"landlock":        {"the second wall, from the steps before it", "plan", ""},
 	"seccomp":         {"the filter of system calls, compiled at build time", "", "golang.org/x/sys"},
 	"seccomp/gen":     {"writes seccomp's tables; no part of nobox", "seccomp", "github.com/moby/profiles github.com/opencontainers/runtime-spec golang.org/x/sys"},
+	"doctor":          {"what a box may need, and whether the machine has it", "host idmap plan sandbox", "golang.org/x/sys"},
 	"terminal":        {"the pty and its relay", "plan", "golang.org/x/sys"},
 	"caller":          {"what the caller handed over, before the runtime changes it", "", ""},
 	"signals":         {"signals from a descriptor", "", "golang.org/x/sys"},
