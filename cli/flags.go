@@ -142,6 +142,13 @@ A tree in which something is mounted becomes one overlay for each part without, 
 		},
 	},
 	{
+		name: "review", group: groupFiles,
+		what: "review the changes",
+		help: "show the changes at the end, and ask",
+		long: `Shows at the end of the run what the box changed in its overlays, and asks on the terminal whether to apply, discard or keep it. If nothing else is an overlay, the working directory is. Without a terminal the changes are kept, and one line says where; so they are when nobox is killed. The exit code is the command's.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Review) },
+	},
+	{
 		name: "overlay-dir", arg: "DIR", takes: takesDir, group: groupFiles,
 		what: "keep the changes",
 		help: "keep what is written to overlays in DIR",
@@ -695,6 +702,10 @@ type verb struct {
 	help   string
 	long   string
 	hidden bool
+
+	takesDir bool     // the first word behind it is a directory
+	more     bool     // and others may follow
+	flags    []string // what it has of flags
 }
 
 var verbs = [...]verb{
@@ -717,13 +728,25 @@ var verbs = [...]verb{
   nobox completion bash > ~/.local/share/bash-completion/completions/nobox
   nobox completion zsh  > ~/.zfunc/_nobox     # a directory of $fpath
   nobox completion fish > ~/.config/fish/completions/nobox.fish`},
+	{name: "diff", args: "DIR [--json]", help: "what boxes changed", takesDir: true, flags: []string{"--json"},
+		long: `Lists what boxes changed in the overlays that are kept in DIR (--overlay-dir): what was added, modified, deleted, has another mode or owner, or is of another type now, with sizes, a path of the host a line. Each path below a directory that was deleted or replaced is listed too. With --json it is an array of objects.`},
+	{name: "apply", args: "DIR [PATH...] [--force]", help: "write changes back to the host", takesDir: true, more: true, flags: []string{"--force"},
+		long: `Writes the changes in DIR back to the trees that they are of; with PATHs those at or below them. Each file is replaced at once. What is written is taken out of DIR, so that an apply that was interrupted goes on where it stopped when it is called again.
+
+A path that was changed outside since the changes began is not overwritten, and then nothing is written: --force overwrites it. Set-user-ID and set-group-ID bits are not written back, nor is an owner that the caller may not give.`},
+	{name: "discard", args: "DIR", help: "forget changes", takesDir: true,
+		long: `Removes the changes in DIR. The trees that they are of stay as they are.`},
+	{name: "rm-owned", args: "DIR [--hand-back] [--yes]", help: "remove files of mapped ids", takesDir: true, flags: []string{"--hand-back", "--yes"},
+		long: `Removes DIR and all that is below it, also what mapped ids own and the caller cannot remove, from inside a box with the same map. With --hand-back nothing is removed: all of it becomes the caller's. It asks first; --yes is the answer.`},
+	{name: "owned-inside", args: "DIR", help: "rm-owned, inside", hidden: true, takesDir: true, flags: []string{"--hand-back"},
+		long: `What rm-owned runs inside the box.`},
 	{name: "man", help: "the manual page", hidden: true,
 		long: `Prints the manual page in roff: "nobox man | man -l -".`},
 }
 
 // laterVerbs are verbs of nobox's contract that this version does not have.
 var laterVerbs = []string{
-	"exec", "ps", "stop", "logs", "attach", "inspect", "diff", "apply", "discard",
+	"exec", "ps", "stop", "logs", "attach", "inspect",
 	"image", "oci", "bwrap",
 }
 

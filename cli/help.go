@@ -71,7 +71,10 @@ func page() string {
 			names = append(names, v.name)
 		}
 	}
-	b.WriteString("  nobox VERB [ARG...]                    " + all(names) + "\n\n")
+	half := (len(names) + 1) / 2
+	row(&b, "  nobox VERB [ARG...]", 41, strings.Join(names[:half], ", ")+",")
+	row(&b, "", 41, all(names[half:]))
+	b.WriteByte('\n')
 	for _, e := range examples {
 		// Written under the line where it does not fit beside it.
 		if len(e.line) > 36 {

@@ -44,6 +44,30 @@ func Main(args []string) int {
 		return print(Completion(inv.Topic))
 	case "man":
 		return print(Man())
+	case "diff":
+		return diff(inv)
+	case "apply":
+		return apply(inv)
+	case "discard":
+		return discard(inv)
+	case "rm-owned":
+		return rmOwned(inv)
+	case "owned-inside":
+		return ownedInside(inv)
+	}
+	if inv.Review {
+		own := inv.Options.OverlayDir == ""
+		if inv.Explain == "" {
+			if err := reviewDir(&inv.Options); err != nil {
+				SayError(os.Stderr, err)
+				return ExitCannot
+			}
+			code := run(inv)
+			if r := review(inv.Options.OverlayDir, own); code == 0 {
+				code = r
+			}
+			return code
+		}
 	}
 	if inv.Explain != "" {
 		return explain(inv)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -22,10 +23,13 @@ type Invocation struct {
 	Topic string   // help: what about, a flag with its dashes or a verb, "" is the page; completion: the shell; doctor: the line
 	Words []string // doctor: the flags; doctor-inside: the tasks
 
-	Options  sandbox.Options
-	Explain  string // "", words, syscalls or json
-	StatusFD int    // 0 is none
-	Verbose  bool
+	Options                    sandbox.Options
+	Explain                    string   // "", words, syscalls or json
+	Review                     bool     // --review
+	Args                       []string // of diff, apply, discard, rm-owned: the directory, and what follows
+	JSON, Force, Yes, HandBack bool     // their flags
+	StatusFD                   int      // 0 is none
+	Verbose                    bool
 
 	parsing
 }
@@ -393,6 +397,9 @@ func strayWord(given, rest []string) error {
 // parseVerb reads what stands behind a verb.
 func parseVerb(v *verb, args []string) (*Invocation, error) {
 	o := &Invocation{Verb: v.name}
+	if v.takesDir {
+		return o, o.dirVerb(v, args)
+	}
 	for _, a := range args {
 		if a == "-h" && v.name != "help" || a == "--help" && v.name != "help" {
 			return &Invocation{Verb: "help", Topic: v.name}, nil
@@ -470,6 +477,46 @@ func nearest(v string, words []string) string {
 		}
 	}
 	return best
+}
+
+// dirVerb reads what stands behind a verb of kept changes or of a directory:
+// its flags, the directory, and what else it takes.
+func (o *Invocation) dirVerb(v *verb, args []string) error {
+	words := false
+	for _, a := range args {
+		switch {
+		case words || len(a) < 2 || a[0] != '-':
+			if a == "" {
+				return &UsageError{Text: "cannot " + v.name + `: "" is not a path`, Help: v.usage()}
+			}
+			if strings.IndexByte(a, 0) >= 0 {
+				return &UsageError{Text: "cannot " + v.name + ": a NUL byte cannot be in a path", Help: v.usage()}
+			}
+			o.Args = append(o.Args, a)
+		case a == "--":
+			words = true
+		case a == "-h", a == "--help":
+			*o = Invocation{Verb: "help", Topic: v.name}
+			return nil
+		case !slices.Contains(v.flags, a):
+			return &UsageError{Text: fmt.Sprintf("cannot %s: %s is no flag of it", v.name, show(a)), Help: v.usage()}
+		case a == "--json":
+			o.JSON = true
+		case a == "--force":
+			o.Force = true
+		case a == "--yes":
+			o.Yes = true
+		case a == "--hand-back":
+			o.HandBack = true
+		}
+	}
+	switch {
+	case len(o.Args) == 0:
+		return &UsageError{Text: "cannot " + v.name + ": it needs a directory", Help: v.usage()}
+	case len(o.Args) > 1 && !v.more:
+		return &UsageError{Text: fmt.Sprintf("cannot %s: %s is one directory too many", v.name, show(o.Args[1])), Help: v.usage()}
+	}
+	return nil
 }
 
 // topic is what "nobox help WORD" is about: a flag with its dashes, or a verb.

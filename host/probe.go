@@ -453,3 +453,23 @@ func readBelow(p Place, max int) ([]byte, error) {
 		}
 	}
 }
+
+// Home is $HOME.
+func Home() string { return os.Getenv("HOME") }
+
+// StateDir makes the directory of nobox's state, where it is not there; "" if
+// there can be none.
+func StateDir() string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !strings.HasPrefix(dir, "/") {
+		if dir = Home(); !strings.HasPrefix(dir, "/") {
+			return ""
+		}
+		dir = path.Join(dir, ".local/state")
+	}
+	dir = path.Join(dir, "nobox")
+	if os.MkdirAll(dir, 0o700) != nil {
+		return ""
+	}
+	return dir
+}

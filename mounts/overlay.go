@@ -22,60 +22,10 @@ import (
 // of its own, put in its place. docs/adr/0011.
 
 // Keep is where changes are kept. Each layer has a directory there, named for
-// its source (LayerName), with upper and work below it.
+// its source (plan.LayerName), with upper and work below it.
 type Keep struct {
 	Dir  plan.HostPath
 	From string
-}
-
-// LayerName names the directory of a layer's changes, by its source; SourceOf
-// is its inverse. It is one component of a path.
-func LayerName(source plan.HostPath) string {
-	var b strings.Builder
-	b.WriteString("layer")
-	for i := 0; i < len(source); i++ {
-		switch c := source[i]; {
-		case c == '/':
-			b.WriteByte('+')
-		case c == '+' || c == '%':
-			fmt.Fprintf(&b, "%%%02x", c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-// SourceOf is what a directory of Keep holds the changes of; false if nobox
-// made no such name.
-func SourceOf(name string) (plan.HostPath, bool) {
-	s, ok := strings.CutPrefix(name, "layer+")
-	if !ok {
-		return "", false
-	}
-	b := []byte{'/'}
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '+':
-			b = append(b, '/')
-		case s[i] == '%' && i+2 < len(s):
-			n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-			if err != nil {
-				return "", false
-			}
-			b = append(b, byte(n))
-			i += 2
-		case s[i] == '%':
-			return "", false
-		default:
-			b = append(b, s[i])
-		}
-	}
-	p := plan.HostPath(b)
-	if path.Clean(string(p)) != string(p) || LayerName(p) != name {
-		return "", false
-	}
-	return p, true
 }
 
 // longest is NAME_MAX; limits.h.
@@ -316,7 +266,7 @@ func (m *builder) overlays(entries []*entry) error {
 				m.Inside(o.from, "what is written goes to memory", plan.Mkdir{In: stub, Path: "u" + s, Mode: p.perm})
 				m.Inside(o.from, "", plan.Mkdir{In: stub, Path: "w" + s, Mode: 0o700})
 			default:
-				k, layer := m.v.Keep, LayerName(p.source)
+				k, layer := m.v.Keep, plan.LayerName(p.source)
 				if len(layer) > longest {
 					return &Error{What: "keep the changes of " + plan.Quote(string(p.source)), Flag: k.From, Cause: errors.New("its path is too long to name a directory")}
 				}

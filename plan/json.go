@@ -50,6 +50,13 @@ type encoder struct {
 	err error
 }
 
+// JSONString is a string as JSON has it; see JSON for what is not UTF-8.
+func JSONString(s string) string {
+	var e encoder
+	e.string(s)
+	return string(e.out)
+}
+
 func (e *encoder) raw(s string) { e.out = append(e.out, s...) }
 
 func (e *encoder) step(s *Step) {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/changes"
 	"nobox/companion"
 	"nobox/host"
 	"nobox/plan"
@@ -39,6 +40,20 @@ func (r Result) ExitCode() int {
 	}
 	return r.Status.ExitStatus()
 }
+
+// ChangesBase is where a directory for the changes of o can be made, if none is
+// named: on a disk, and not in what is overlaid.
+func ChangesBase(o Options) string {
+	if o.Overlay && o.Rootfs == "" {
+		if dir := host.StateDir(); dir != "" {
+			return dir
+		}
+	}
+	return "/var/tmp"
+}
+
+// Home is the caller's home directory, as the environment names it.
+func Home() string { return host.Home() }
 
 // Hooks let whoever runs a box say something about it.
 type Hooks struct {
@@ -83,6 +98,16 @@ func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
 func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 	if err := checkFiles(); err != nil {
 		return Result{}, &host.Facts{}, err
+	}
+	if o.OverlayDir != "" {
+		// Two overlays of one upper layer are undefined; overlayfs.rst.
+		fd, err := changes.Lock(o.OverlayDir)
+		if errors.Is(err, changes.ErrInUse) {
+			return Result{}, &host.Facts{}, &Error{What: "keep changes in " + plan.Quote(o.OverlayDir), Flag: o.OverlayDirFrom, Cause: errors.New("another box is using it")}
+		}
+		if err == nil { // else Compile says why not
+			defer changes.Release(fd)
+		}
 	}
 	f := probe(o)
 	if f.Refused == nil {

@@ -27,12 +27,13 @@ var layers = map[string]struct {
 	outside string
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
-	"cli":             {"the flag table, and every word said to the user", "sandbox userns idmap plan doctor", "github.com/spf13/pflag golang.org/x/sys"},
-	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
+	"cli":             {"the flag table, and every word said to the user", "sandbox changes userns idmap plan doctor", "github.com/spf13/pflag golang.org/x/sys"},
+	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
 	"userns":          {"clone, play the plan, exec, wait", "plan", "golang.org/x/sys"},
 	"idmap":           {"subordinate ids: choose, check, newuidmap", "plan host", ""},
+	"changes":         {"what boxes wrote to kept overlays: list, write back, forget", "plan", "golang.org/x/sys"},
 	"mounts":          {"the file system view as steps", "plan host", "golang.org/x/sys"},
 	"slirp":           {"user-mode networks", "plan host", "golang.org/x/sys"},
 	"companion":       {"the programs that nobox carries and runs as processes of their own", "", ""},
@@ -118,7 +119,7 @@ func TestPackagesImportOnlyWhatTheirLayerMay(t *testing.T) {
 
 // The rules that the table must keep, whoever changes it.
 func TestTheTableKeepsTheDirections(t *testing.T) {
-	mechanisms := strings.Fields("mounts idmap slirp cgroups seccomp landlock terminal")
+	mechanisms := strings.Fields("mounts changes idmap slirp cgroups seccomp landlock terminal")
 	for name, l := range layers {
 		own := strings.Fields(l.own)
 		not := func(rule string, others ...string) {

@@ -1,0 +1,549 @@
+package changes
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+)
+
+// A Conflict is a path that the host changed as well.
+type Conflict struct{ Path plan.HostPath }
+
+func (e *Conflict) Error() string {
+	return fmt.Sprintf("cannot apply the change of %s: it was changed outside since", plan.Quote(string(e.Path)))
+}
+
+func (e *Conflict) Hint() string { return "--force overwrites it; nobox diff shows what would be lost" }
+
+// Conflicts are the changes, of those that are wanted, that the host's own
+// changes stand against.
+func (s *Set) Conflicts(cs []Change) (out []Change) {
+	for _, c := range cs {
+		if c.Was.Type == "" || c.Was.Type == "directory" && c.Kind == Mode {
+			continue
+		}
+		if after(c.ctime, c.layer.since) && s.log[string(c.Path)] != stamp(c.ctime) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func after(a, b unix.Timespec) bool { return a.Sec > b.Sec || a.Sec == b.Sec && a.Nsec > b.Nsec }
+
+func stamp(t unix.Timespec) string { return fmt.Sprintf("%d.%09d", t.Sec, t.Nsec) }
+
+// Select keeps the changes at or below one of the paths, and with them the
+// directories that they need; all of them if there are none. It fails for a
+// path that has no change.
+func Select(cs []Change, paths []string) ([]Change, error) {
+	if len(paths) == 0 {
+		return cs, nil
+	}
+	used := make([]bool, len(paths))
+	need := map[plan.HostPath]bool{}
+	var out []Change
+	for _, c := range cs {
+		for i, p := range paths {
+			if within(p, string(c.Path)) {
+				used[i] = true
+				for d := path.Dir(string(c.Path)); d != "/" && d != "."; d = path.Dir(d) {
+					need[plan.HostPath(d)] = true
+				}
+			}
+		}
+	}
+	for _, c := range cs {
+		wanted := need[c.Path] && c.Is.Type == "directory"
+		for _, p := range paths {
+			wanted = wanted || within(p, string(c.Path))
+		}
+		if wanted {
+			out = append(out, c)
+		}
+	}
+	for i, p := range paths {
+		if !used[i] {
+			return nil, &Error{What: "apply " + plan.Quote(p), Cause: errors.New("there is no change of it")}
+		}
+	}
+	return out, nil
+}
+
+func within(dir, p string) bool {
+	return dir == "/" || p == dir || strings.HasPrefix(p, dir+"/")
+}
+
+// Apply writes changes back to the trees that they are of: each file at once,
+// by a rename, so that it is the old one or the new one at any moment. What is
+// written is taken out of the set, which makes an interrupted Apply one that
+// goes on where it stopped. done is called behind each change.
+func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
+	if c := s.Conflicts(cs); len(c) > 0 && !force {
+		return &Conflict{c[0].Path}
+	}
+	for _, l := range s.layers {
+		if err := l.clear("", false); err != nil {
+			return &Error{What: "prepare the changes of " + plan.Quote(string(l.source)), Cause: err}
+		}
+	}
+	notes, err := s.openLog()
+	if err != nil {
+		return &Error{What: "note what is applied", Cause: err}
+	}
+	defer notes.Close()
+	// Deletions first, the deepest first: a directory that became a file is
+	// empty by then.
+	for i := len(cs) - 1; i >= 0; i-- {
+		if cs[i].Kind == Deleted {
+			if err := s.one(cs[i], notes); err != nil {
+				return err
+			}
+			done(cs[i])
+		}
+	}
+	for _, c := range cs {
+		if c.Kind != Deleted {
+			if err := s.one(c, notes); err != nil {
+				return err
+			}
+			done(c)
+		}
+	}
+	// Directories get their modes and times when nothing more is made in them.
+	for i := len(cs) - 1; i >= 0; i-- {
+		if c := cs[i]; c.Is.Type == "directory" {
+			if err := c.layer.finishDir(c); err != nil {
+				return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: err}
+			}
+		}
+	}
+	for _, l := range s.layers {
+		l.tidy("")
+	}
+	return nil
+}
+
+// clear has no directory of the upper layer hide the host's as a whole: what it
+// hides gets whiteouts of its own. Else what is written back would be hidden,
+// and so deleted, once it is out of the upper layer.
+func (l *layer) clear(rel string, hides bool) error {
+	opaque, err := l.opaque(rel)
+	if err != nil {
+		return err
+	}
+	ns, err := names(l.upper, rel)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, n := range ns {
+		seen[n] = true
+		st, err := lstat(l.upper, path.Join(rel, n))
+		if err != nil {
+			return err
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			if err := l.clear(path.Join(rel, n), hides || opaque); err != nil {
+				return err
+			}
+		}
+	}
+	if !hides && !opaque {
+		return nil
+	}
+	fd, err := openDir(l.upper, rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var lower []string
+	if st, err := lstat(l.lower, rel); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if lower, err = names(l.lower, rel); err != nil {
+			return err
+		}
+	}
+	for _, n := range lower {
+		if !seen[n] {
+			if err := unix.Mknodat(fd, n, unix.S_IFCHR, 0); err != nil && err != unix.EEXIST {
+				return err
+			}
+		}
+	}
+	if opaque {
+		return unix.Fremovexattr(fd, "user.overlay.opaque")
+	}
+	return nil
+}
+
+func (s *Set) one(c Change, notes *os.File) error {
+	if c.layer.lower < 0 {
+		return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: fmt.Errorf("%s, which it is of, is gone", plan.Quote(string(c.layer.source)))}
+	}
+	var err error
+	if c.Kind == Deleted {
+		err = c.layer.remove(c)
+	} else {
+		err = c.layer.write(c)
+	}
+	if err != nil {
+		return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: err}
+	}
+	note := func(rel string) {
+		if st, err := lstat(c.layer.lower, rel); err == nil {
+			p := path.Join(string(c.layer.source), rel)
+			fmt.Fprintf(notes, "%s %s\n", stamp(st.Ctim), strconv.Quote(p))
+			s.log[p] = stamp(st.Ctim)
+		}
+	}
+	if note(c.rel); c.rel != "" {
+		note(strings.TrimPrefix(path.Dir(c.rel), ".")) // which this changed too
+	}
+	return nil
+}
+
+// remove takes a path of the host away.
+func (l *layer) remove(c Change) error {
+	dir, name, err := parent(l.lower, c.rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	flags := 0
+	if c.Was.Type == "directory" {
+		flags = unix.AT_REMOVEDIR
+	}
+	if err := unix.Unlinkat(dir, name, flags); err != nil && err != unix.ENOENT {
+		if err == unix.ENOTEMPTY {
+			return errors.New("something was made in it since")
+		}
+		return err
+	}
+	if st, err := lstat(l.upper, c.rel); err == nil && whiteout(&st) {
+		return l.forget(c.rel, 0)
+	}
+	return nil
+}
+
+// forget takes an entry out of the upper layer.
+func (l *layer) forget(rel string, flags int) error {
+	dir, name, err := parent(l.upper, rel)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	if err := unix.Unlinkat(dir, name, flags); err != nil && err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// temporary is the name of what is not yet in its place. What an interrupted
+// Apply left of it is taken away by the next.
+const temporary = ".nobox-apply"
+
+// write puts what the box made in its place on the host.
+func (l *layer) write(c Change) error {
+	if c.rel == "" {
+		return nil // the source itself: finishDir
+	}
+	name := path.Base(c.rel)
+	dirName := strings.TrimSuffix("./"+path.Dir(c.rel), "/")
+	real, err := unix.Openat2(l.lower, dirName, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(real)
+	if c.Kind == Mode {
+		return l.setMode(real, name, c)
+	}
+	if c.Kind == Type && c.Was.Type == "directory" {
+		if err := unix.Unlinkat(real, name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+			return err
+		}
+	}
+	tmp := temporary
+	unix.Unlinkat(real, tmp, 0)
+	switch c.Is.Type {
+	case "directory":
+		if c.Kind == Type && c.Was.Type != "directory" {
+			if err := unix.Unlinkat(real, name, 0); err != nil && err != unix.ENOENT {
+				return err
+			}
+		}
+		// Open to its owner until all is in it; finishDir has the last word.
+		if err := unix.Mkdirat(real, name, 0o700); err != nil && err != unix.EEXIST {
+			return err
+		}
+		return nil
+	case "link":
+		if err := unix.Symlinkat(c.Is.Link, real, tmp); err != nil {
+			return err
+		}
+	case "fifo":
+		if err := unix.Mknodat(real, tmp, unix.S_IFIFO|c.Is.Mode&0o777, 0); err != nil {
+			return err
+		}
+	case "file":
+		if err := l.copyFile(real, tmp, c); err != nil {
+			unix.Unlinkat(real, tmp, 0)
+			return err
+		}
+	default:
+		return fmt.Errorf("it is a %s, which is not written back", c.Is.Type)
+	}
+	if err := unix.Renameat(real, tmp, real, name); err != nil {
+		unix.Unlinkat(real, tmp, 0)
+		return err
+	}
+	return l.forget(c.rel, 0)
+}
+
+// keepBits is a file's mode as it is written back: a set-user-ID bit that a box
+// set would be the caller's.
+func keepBits(c Change) uint32 {
+	if c.Is.Type == "file" {
+		return c.Is.Mode&0o777 | c.Was.Mode&c.Is.Mode&0o7000
+	}
+	return c.Is.Mode
+}
+
+func (l *layer) copyFile(dir int, tmp string, c Change) error {
+	from, err := openFile(l.upper, c.rel)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(from.Fd()), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return errors.New("it is no file any more")
+	}
+	fd, err := unix.Openat(dir, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	to := os.NewFile(uintptr(fd), tmp)
+	defer to.Close()
+	if _, err := io.Copy(to, from); err != nil {
+		return bare(err)
+	}
+	own(fd, &st)
+	if err := unix.Fchmod(fd, keepBits(c)); err != nil {
+		return err
+	}
+	unix.UtimesNanoAt(dir, tmp, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+	return bare(to.Sync())
+}
+
+// own gives a file the owner that the box's has, where the caller may do that.
+func own(fd int, st *unix.Stat_t) {
+	if st.Uid != uint32(os.Getuid()) || st.Gid != uint32(os.Getgid()) {
+		unix.Fchown(fd, int(st.Uid), int(st.Gid))
+	}
+}
+
+func bare(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// setMode gives what is there the box's mode.
+func (l *layer) setMode(dir int, name string, c Change) error {
+	if c.Is.Type == "directory" {
+		return nil // finishDir
+	}
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := chmod(fd, keepBits(c)); err != nil {
+		return err
+	}
+	return l.forget(c.rel, 0)
+}
+
+// chmod is fchmod(2) of a descriptor that is only a path; open(2), O_PATH.
+func chmod(fd int, mode uint32) error {
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
+// finishDir gives a directory its mode.
+func (l *layer) finishDir(c Change) error {
+	fd, err := openDir(l.lower, c.rel)
+	if err != nil {
+		if err == unix.EACCES {
+			return nil // it had its mode before
+		}
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fchmod(fd, c.Is.Mode)
+}
+
+// tidy removes directories of the upper layer in which nothing is left that
+// the host has not.
+func (l *layer) tidy(rel string) (empty bool) {
+	ns, err := names(l.upper, rel)
+	if err != nil {
+		return false
+	}
+	empty = true
+	for _, n := range ns {
+		p := path.Join(rel, n)
+		st, err := lstat(l.upper, p)
+		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || !l.tidy(p) {
+			empty = false
+			continue
+		}
+		low, err := lstat(l.lower, p)
+		if err != nil || low.Mode != st.Mode || l.forget(p, unix.AT_REMOVEDIR) != nil {
+			empty = false
+		}
+	}
+	hidden, err := l.opaque(rel)
+	return empty && err == nil && !hidden
+}
+
+// ---- what was applied
+
+const logName = "applied"
+
+func (s *Set) readLog() {
+	s.log = map[string]string{}
+	f, err := openFile(s.dir, logName)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 64<<20))
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(data)) {
+		at, quoted, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if p, err := strconv.Unquote(quoted); ok && err == nil {
+			s.log[p] = at
+		}
+	}
+}
+
+func (s *Set) openLog() (*os.File, error) {
+	fd, err := unix.Openat(s.dir, logName, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), logName), nil
+}
+
+// Discard forgets all changes; the directory itself stays.
+func (s *Set) Discard() error {
+	for _, l := range s.layers {
+		if err := removeAll(s.dir, l.name); err != nil {
+			return &Error{What: "discard the changes in " + plan.Quote(s.Dir), Cause: err,
+				Hint_: "files of mapped ids that you cannot remove: nobox rm-owned " + plan.Quote(s.Dir)}
+		}
+	}
+	unix.Unlinkat(s.dir, logName, 0)
+	return nil
+}
+
+// removeAll removes a tree that a box made: it may have taken its own rights
+// to a directory away.
+func removeAll(dir int, name string) error {
+	err := unix.Unlinkat(dir, name, 0)
+	if err == nil || err == unix.ENOENT {
+		return nil
+	}
+	if err != unix.EISDIR && err != unix.EPERM {
+		return err
+	}
+	if unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) == nil {
+		return nil
+	}
+	p, err := unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(p)
+	chmod(p, 0o700) // where it is the caller's
+	ns, err := names(p, "")
+	if err != nil {
+		return fmt.Errorf("%s: %w", plan.Quote(name), err)
+	}
+	for _, n := range ns {
+		if err := removeAll(p, n); err != nil {
+			return err
+		}
+	}
+	if err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); err != nil {
+		return fmt.Errorf("%s: %w", plan.Quote(name), err)
+	}
+	return nil
+}
+
+// Empty removes all that is in a directory.
+func Empty(dir string) error {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ns, err := names(fd, "")
+	for _, n := range ns {
+		if e := removeAll(fd, n); e != nil && err == nil {
+			err = e
+		}
+	}
+	if err != nil {
+		return &Error{What: "remove all of it", Cause: err}
+	}
+	return nil
+}
+
+// HandBack gives a directory and all that is in it to root, whose id is the
+// caller's where this runs, and opens it to its owner.
+func HandBack(dir string) error {
+	var failed error
+	var give func(at int, name string)
+	give = func(at int, name string) {
+		var st unix.Stat_t
+		err := unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == nil && (st.Uid != 0 || st.Gid != 0) {
+			err = unix.Fchownat(at, name, 0, 0, unix.AT_SYMLINK_NOFOLLOW)
+		}
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			var fd int
+			if fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+				if st.Mode&0o700 != 0o700 {
+					unix.Fchmod(fd, st.Mode&0o7777|0o700)
+				}
+				var ns []string
+				ns, err = names(fd, "")
+				for _, n := range ns {
+					give(fd, n)
+				}
+				unix.Close(fd)
+			}
+		}
+		if err != nil && failed == nil {
+			failed = fmt.Errorf("%s: %w", plan.Quote(name), err)
+		}
+	}
+	give(unix.AT_FDCWD, dir)
+	if failed != nil {
+		return &Error{What: "hand back all of it", Cause: failed}
+	}
+	return nil
+}

@@ -1,0 +1,346 @@
+package changes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+)
+
+// scene is a tree of the host and a directory of changes of it.
+type scene struct {
+	t          *testing.T
+	host, keep string
+	upper      string
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{t: t, host: dir + "/host", keep: dir + "/keep"}
+	s.upper = s.keep + "/" + plan.LayerName(plan.HostPath(s.host)) + "/upper"
+	for _, d := range []string{s.host, s.upper} {
+		s.must(os.MkdirAll(d, 0o755))
+	}
+	return s
+}
+
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) write(p, content string) {
+	s.t.Helper()
+	s.must(os.MkdirAll(filepath.Dir(p), 0o755))
+	s.must(os.WriteFile(p, []byte(content), 0o644))
+}
+
+func (s *scene) whiteout(rel string) {
+	s.t.Helper()
+	s.must(os.MkdirAll(filepath.Dir(s.upper+"/"+rel), 0o755))
+	if err := unix.Mknod(s.upper+"/"+rel, unix.S_IFCHR, 0); err != nil {
+		s.t.Skipf("no whiteouts here: %v", err)
+	}
+}
+
+func (s *scene) opaque(rel string) {
+	s.t.Helper()
+	s.must(os.MkdirAll(s.upper+"/"+rel, 0o755))
+	if err := unix.Setxattr(s.upper+"/"+rel, "user.overlay.opaque", []byte("y"), 0); err != nil {
+		s.t.Skipf("no user attributes here: %v", err)
+	}
+}
+
+// begin has the changes begin later than all that was made before.
+func (s *scene) begin() {
+	s.t.Helper()
+	now := unix.NsecToTimespec(time.Now().UnixNano())
+	s.must(unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Dir(s.upper), []unix.Timespec{now, now}, 0))
+}
+
+func (s *scene) list() (out []string) {
+	s.t.Helper()
+	set, err := Open(s.keep)
+	s.must(err)
+	defer set.Close()
+	cs, err := set.List()
+	s.must(err)
+	for _, c := range cs {
+		out = append(out, c.Kind.String()+" "+strings.TrimPrefix(string(c.Path), s.host+"/"))
+	}
+	return out
+}
+
+// tree is all there is of a directory, in a line each.
+func tree(t *testing.T, dir string) (out []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		i, err := d.Info()
+		if err != nil {
+			return err
+		}
+		line := fmt.Sprintf("%s %v", strings.TrimPrefix(p, dir), i.Mode())
+		if i.Mode().IsRegular() {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			line += " " + string(b)
+		}
+		if i.Mode()&fs.ModeSymlink != 0 {
+			to, _ := os.Readlink(p)
+			line += " -> " + to
+		}
+		out = append(out, line)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// everything is one change of each sort, and what overlays make of them.
+func everything(t *testing.T) *scene {
+	s := newScene(t)
+	for _, f := range []string{"a", "gone", "mode", "same", "file-to-dir", "dir-to-file/x", "dir-to-file/y/z", "d/b", "d/x/c", "od/l", "od/sub/m", "od/sub/n", "deep/1/2/3"} {
+		s.write(s.host+"/"+f, "host "+f)
+	}
+	s.must(os.Symlink("a", s.host+"/link"))
+	s.begin()
+	s.write(s.upper+"/a", "box a")
+	s.whiteout("gone")
+	s.write(s.upper+"/mode", "host mode")
+	s.must(os.Chmod(s.upper+"/mode", 0o700))
+	s.write(s.upper+"/same", "host same")
+	s.write(s.upper+"/file-to-dir/new", "new")
+	s.write(s.upper+"/dir-to-file", "now a file")
+	s.whiteout("d/x")
+	s.write(s.upper+"/d/new/er", "newer")
+	s.opaque("d/new")
+	s.opaque("od")
+	s.write(s.upper+"/od/sub/n", "box n")
+	s.whiteout("deep")
+	s.must(os.Symlink("b", s.upper+"/link"))
+	s.must(os.MkdirAll(s.upper+"/closed", 0o500))
+	return s
+}
+
+var everyChange = []string{
+	"modified a", "added closed", "added d/new", "added d/new/er", "deleted d/x", "deleted d/x/c", "deleted deep", "deleted deep/1", "deleted deep/1/2", "deleted deep/1/2/3",
+	"type dir-to-file", "deleted dir-to-file/x", "deleted dir-to-file/y", "deleted dir-to-file/y/z", "type file-to-dir", "added file-to-dir/new", "deleted gone", "modified link",
+	"mode mode", "deleted od/l", "deleted od/sub/m", "modified od/sub/n",
+}
+
+func TestEveryChangeIsListedDeletionsBelowOpaqueDirectoriesToo(t *testing.T) {
+	if got := everything(t).list(); !slices.Equal(got, everyChange) {
+		t.Errorf("\n got %q\nwant %q", got, everyChange)
+	}
+}
+
+type stop struct{}
+
+// apply applies all, and stops behind so many changes.
+func (s *scene) apply(after int, force bool) (applied int, err error) {
+	s.t.Helper()
+	set, err := Open(s.keep)
+	s.must(err)
+	defer set.Close()
+	cs, err := set.List()
+	s.must(err)
+	defer func() {
+		if r := recover(); r != nil && r != any(stop{}) {
+			panic(r)
+		}
+	}()
+	err = set.Apply(cs, force, func(Change) {
+		if applied++; applied == after {
+			panic(stop{})
+		}
+	})
+	return applied, err
+}
+
+func TestAnApplyThatStopsAnywhereGoesOnToTheSameEnd(t *testing.T) {
+	whole := everything(t)
+	if _, err := whole.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	want := tree(t, whole.host)
+	if left := whole.list(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	for _, gone := range []string{"/gone", "/d/x", "/deep", "/od/l", "/od/sub/m", "/dir-to-file/x"} {
+		if slices.ContainsFunc(want, func(l string) bool { return strings.HasPrefix(l, gone+" ") }) {
+			t.Errorf("%s is still there", gone)
+		}
+	}
+	for _, there := range []string{"/a -rw-r--r-- box a", "/mode -rwx------ host mode", "/file-to-dir/new -rw-r--r-- new", "/dir-to-file -rw-r--r-- now a file",
+		"/d/b -rw-r--r-- host d/b", "/d/new/er -rw-r--r-- newer", "/od/sub/n -rw-r--r-- box n", "/link Lrwxrwxrwx -> b", "/closed dr-x------", "/same -rw-r--r-- host same"} {
+		if !slices.Contains(want, there) {
+			t.Errorf("%s is not there:\n%s", there, strings.Join(want, "\n"))
+		}
+	}
+	for after := 1; after <= len(everyChange); after++ {
+		s := everything(t)
+		n, err := s.apply(after, false)
+		if err != nil || n != after {
+			t.Fatalf("stopped behind %d, wanted %d: %v", n, after, err)
+		}
+		if _, err := s.apply(-1, false); err != nil {
+			t.Fatalf("behind %d: %v", after, err)
+		}
+		if got := tree(t, s.host); !slices.Equal(got, want) {
+			t.Errorf("behind %d:\n got %q\nwant %q", after, got, want)
+		}
+		if left := s.list(); len(left) > 0 {
+			t.Errorf("behind %d: left: %q", after, left)
+		}
+	}
+}
+
+func TestWhatChangedOutsideSinceIsRefusedAndNothingWritten(t *testing.T) {
+	s := everything(t)
+	s.must(os.WriteFile(s.host+"/od/sub/m", []byte("a thought of the caller's"), 0o644))
+	before := tree(t, s.host)
+	_, err := s.apply(-1, false)
+	var c *Conflict
+	if !errors.As(err, &c) || string(c.Path) != s.host+"/od/sub/m" {
+		t.Fatalf("%v", err)
+	}
+	if after := tree(t, s.host); !slices.Equal(before, after) {
+		t.Errorf("something is written:\n%q\n%q", before, after)
+	}
+	if _, err := s.apply(-1, true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOnePathIsAppliedWithoutTheRest(t *testing.T) {
+	s := everything(t)
+	set, err := Open(s.keep)
+	s.must(err)
+	all, err := set.List()
+	s.must(err)
+	some, err := Select(all, []string{s.host + "/od/sub/n", s.host + "/d/new"})
+	s.must(err)
+	s.must(set.Apply(some, false, func(Change) {}))
+	if _, err := Select(all, []string{s.host + "/none"}); err == nil {
+		t.Error("a path without a change is taken")
+	}
+	set.Close()
+	got := tree(t, s.host)
+	for _, there := range []string{"/od/sub/n -rw-r--r-- box n", "/od/l -rw-r--r-- host od/l", "/od/sub/m -rw-r--r-- host od/sub/m", "/d/new/er -rw-r--r-- newer", "/a -rw-r--r-- host a"} {
+		if !slices.Contains(got, there) {
+			t.Errorf("%s is not there:\n%s", there, strings.Join(got, "\n"))
+		}
+	}
+	want := slices.DeleteFunc(slices.Clone(everyChange), func(c string) bool {
+		return c == "modified od/sub/n" || strings.HasPrefix(c, "added d/new")
+	})
+	if left := s.list(); !slices.Equal(left, want) {
+		t.Errorf("\nleft %q\nwant %q", left, want)
+	}
+}
+
+// CVE-2026-39861 is a tool that wrote, outside, through a link that was made
+// inside.
+func TestNoLinkIsFollowedOnEitherSide(t *testing.T) {
+	s := newScene(t)
+	outside := filepath.Dir(s.host) + "/outside"
+	s.write(outside+"/f", "outside")
+	s.must(os.Symlink(outside, s.host+"/way"))
+	s.must(os.Symlink(outside, s.host+"/f"))
+	s.begin()
+	s.write(s.upper+"/way/f", "box")
+	s.write(s.upper+"/f", "box")
+	s.must(os.Symlink(outside+"/f", s.upper+"/up"))
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(outside + "/f"); string(b) != "outside" {
+		t.Errorf("outside: %q", b)
+	}
+	if to, _ := os.Readlink(s.host + "/up"); to != outside+"/f" {
+		t.Errorf("up: %q", to)
+	}
+	// Exchanged after the list was made.
+	s.write(s.upper+"/later/f", "box")
+	s.must(os.Mkdir(s.host+"/later", 0o755))
+	set, err := Open(s.keep)
+	s.must(err)
+	defer set.Close()
+	cs, err := set.List()
+	s.must(err)
+	s.must(os.Remove(s.host + "/later"))
+	s.must(os.Symlink(outside, s.host+"/later"))
+	if err := set.Apply(cs, true, func(Change) {}); err == nil {
+		t.Error("written through a link")
+	}
+	if b, _ := os.ReadFile(outside + "/f"); string(b) != "outside" {
+		t.Errorf("outside: %q", b)
+	}
+}
+
+func TestABoxsSetUserIDBitIsNotWrittenBack(t *testing.T) {
+	s := newScene(t)
+	s.begin()
+	s.write(s.upper+"/tool", "x")
+	s.must(os.Chmod(s.upper+"/tool", 0o755|fs.ModeSetuid|fs.ModeSetgid))
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(s.host + "/tool"); err != nil || st.Mode() != 0o755 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+}
+
+func TestDiscardRemovesWhatABoxClosed(t *testing.T) {
+	s := everything(t)
+	s.must(os.MkdirAll(filepath.Dir(s.upper)+"/work/work", 0o755))
+	s.must(os.Chmod(filepath.Dir(s.upper)+"/work/work", 0))
+	set, err := Open(s.keep)
+	s.must(err)
+	if _, err := Open(s.keep); !errors.Is(err, ErrInUse) {
+		t.Errorf("opened twice: %v", err)
+	}
+	s.must(set.Discard())
+	set.Close()
+	if ns, _ := os.ReadDir(s.keep); len(ns) > 0 {
+		t.Errorf("%v is left", ns)
+	}
+	if got := tree(t, s.host); !slices.Contains(got, "/gone -rw-r--r-- host gone") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestOnlyADirectoryOfChangesIsOne(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/f", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.HasPrefix(err.Error(), "cannot read the changes in ") {
+		t.Errorf("%v", err)
+	}
+	if _, err := Open(dir + "/f"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("%v", err)
+	}
+}

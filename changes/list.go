@@ -1,0 +1,472 @@
+package changes
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"nobox/plan"
+)
+
+// Kind is what happened to a path.
+type Kind uint8
+
+const (
+	Added    Kind = iota
+	Modified      // other content, or a link that leads elsewhere
+	Deleted
+	Mode // other mode or owner
+	Type // a directory is a file now, or the like
+)
+
+func (k Kind) String() string {
+	return [...]string{"added", "modified", "deleted", "mode", "type"}[k]
+}
+
+// State is what stands at a path. The zero value is nothing.
+type State struct {
+	Type     string // file, directory, link, fifo, socket, device
+	Size     int64
+	Mode     uint32 // permissions
+	UID, GID uint32 // of the host
+	Link     string // where a link leads
+}
+
+// A Change is one path of the host that a box changed.
+type Change struct {
+	Path    plan.HostPath
+	Kind    Kind
+	Was, Is State
+
+	layer  *layer
+	rel    string // below the layer's source, "" is the source itself
+	inside bool   // deleted with a directory that is deleted, or hidden by one that is new
+	ctime  unix.Timespec
+}
+
+// A Set is a directory of kept changes.
+type Set struct {
+	Dir    string
+	Layers []string // the sources
+	dir    int
+	layers []*layer
+	log    map[string]string // what apply wrote, and how the host's file looked then
+}
+
+type layer struct {
+	source plan.HostPath
+	name   string
+	upper  int // descriptor
+	lower  int // of the source, -1 if it is gone
+	since  unix.Timespec
+}
+
+// An Error is something about kept changes that cannot be done.
+type Error struct {
+	What  string
+	Cause error
+	Hint_ string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("cannot %s: %v", e.What, e.Cause) }
+func (e *Error) Unwrap() error { return e.Cause }
+func (e *Error) Hint() string  { return e.Hint_ }
+
+// ErrInUse is a directory whose changes a box is making.
+var ErrInUse = errors.New("a box is using it")
+
+// Lock keeps others from a directory of changes for as long as the descriptor
+// it returns is open.
+func Lock(dir string) (int, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		unix.Close(fd)
+		if err == unix.EWOULDBLOCK {
+			err = ErrInUse
+		}
+		return -1, err
+	}
+	return fd, nil
+}
+
+// Release gives a directory free that Lock took. The overlays left directories
+// in it that nobody may enter, which rm(1) stumbles over: those are opened.
+func Release(fd int) {
+	defer unix.Close(fd)
+	ns, err := names(fd, "")
+	if err != nil {
+		return
+	}
+	for _, n := range ns {
+		if _, ok := plan.SourceOf(n); !ok {
+			continue
+		}
+		if w, err := unix.Openat2(fd, n+"/work/work", &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath}); err == nil {
+			chmod(w, 0o700)
+			unix.Close(w)
+		}
+	}
+}
+
+// Open opens a directory of changes, for this process alone.
+func Open(dir string) (*Set, error) {
+	fail := func(err error, hint string) (*Set, error) {
+		return nil, &Error{What: "read the changes in " + plan.Quote(dir), Cause: err, Hint_: hint}
+	}
+	fd, err := Lock(dir)
+	if err != nil {
+		return fail(err, "")
+	}
+	s := &Set{Dir: dir, dir: fd}
+	names, err := names(fd, "")
+	if err != nil {
+		s.Close()
+		return fail(err, "")
+	}
+	for _, n := range names {
+		source, ok := plan.SourceOf(n)
+		if !ok {
+			continue
+		}
+		l := &layer{source: source, name: n, lower: -1}
+		if l.upper, err = openDir(fd, n+"/upper"); err != nil {
+			if err == unix.ENOENT {
+				continue // a start that ended early
+			}
+			s.Close()
+			return fail(err, "")
+		}
+		s.layers = append(s.layers, l)
+		s.Layers = append(s.Layers, string(source))
+		var st unix.Stat_t
+		if err := unix.Fstatat(fd, n, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			s.Close()
+			return fail(err, "")
+		}
+		l.since = st.Mtim // upper and work were made then
+		if l.lower, err = unix.Openat2(unix.AT_FDCWD, string(source), &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}); err != nil {
+			l.lower = -1
+		}
+	}
+	if len(s.layers) == 0 && len(names) > 0 {
+		s.Close()
+		return fail(errors.New("it holds no changes of nobox's"), "--overlay-dir DIR of a run makes such a directory")
+	}
+	s.readLog()
+	return s, nil
+}
+
+// Close gives the directory free.
+func (s *Set) Close() {
+	for _, l := range s.layers {
+		unix.Close(l.upper)
+		if l.lower >= 0 {
+			unix.Close(l.lower)
+		}
+	}
+	unix.Close(s.dir)
+}
+
+// beneath is how paths below a tree are opened: without a link, on no way out.
+const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+
+func openDir(at int, rel string) (int, error) {
+	if rel == "" {
+		rel = "."
+	}
+	return unix.Openat2(at, rel, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
+}
+
+// parent opens the directory that holds rel.
+func parent(at int, rel string) (int, string, error) {
+	dir, name := path.Split(rel)
+	fd, err := unix.Openat2(at, strings.TrimSuffix("./"+dir, "/"), &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
+	return fd, name, err
+}
+
+// lstat looks at a path below a tree.
+func lstat(at int, rel string) (st unix.Stat_t, err error) {
+	if at < 0 {
+		return st, unix.ENOENT
+	}
+	if rel == "" {
+		return st, unix.Fstatat(at, "", &st, unix.AT_EMPTY_PATH)
+	}
+	dir, name, err := parent(at, rel)
+	if err != nil {
+		if err == unix.ELOOP || err == unix.ENOTDIR {
+			err = unix.ENOENT // something else than a directory is in the way
+		}
+		return st, err
+	}
+	defer unix.Close(dir)
+	err = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return st, err
+}
+
+func readlink(at int, rel string) string {
+	dir, name, err := parent(at, rel)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(dir)
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
+}
+
+// names are the entries of a directory, sorted.
+func names(at int, rel string) ([]string, error) {
+	fd, err := openDir(at, rel)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), rel)
+	defer f.Close()
+	ns, err := f.Readdirnames(-1)
+	sort.Strings(ns)
+	return ns, err
+}
+
+func stateOf(at int, rel string, st *unix.Stat_t) State {
+	s := State{Size: st.Size, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		s.Type = "file"
+	case unix.S_IFDIR:
+		s.Type, s.Size = "directory", 0
+	case unix.S_IFLNK:
+		s.Type, s.Mode, s.Link = "link", 0, readlink(at, rel)
+	case unix.S_IFIFO:
+		s.Type = "fifo"
+	case unix.S_IFSOCK:
+		s.Type = "socket"
+	default:
+		s.Type = "device"
+	}
+	return s
+}
+
+// whiteout says whether an entry of an upper layer stands for a deletion;
+// overlayfs.rst, "whiteouts and opaque directories".
+func whiteout(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
+}
+
+// opaque says whether a directory of an upper layer hides what the lower one
+// has there, and refuses marks that nobox's overlays cannot make.
+func (l *layer) opaque(rel string) (bool, error) {
+	fd, err := openDir(l.upper, rel)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 16)
+	for _, mark := range []string{"user.overlay.redirect", "user.overlay.metacopy"} {
+		if n, err := unix.Fgetxattr(fd, mark, nil); err == nil && n >= 0 {
+			return false, fmt.Errorf("the mark %s is on it, which nobox's overlays do not make", mark)
+		}
+	}
+	n, err := unix.Fgetxattr(fd, "user.overlay.opaque", buf)
+	return err == nil && n == 1 && buf[0] == 'y', nil
+}
+
+// List is every change, by path. What cannot be read is in the error, and the
+// list is of the rest: then it is not whole.
+func (s *Set) List() ([]Change, error) {
+	var out []Change
+	var bad []string
+	for _, l := range s.layers {
+		w := walker{layer: l, set: s, out: &out}
+		if up, err := lstat(l.upper, ""); err == nil {
+			if low, err := lstat(l.lower, ""); err == nil && low.Mode != up.Mode {
+				w.add("", Mode, stateOf(l.lower, "", &low), stateOf(l.upper, "", &up), low.Ctim, false)
+			}
+		}
+		w.dir("", false, false)
+		bad = append(bad, w.bad...)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	if len(bad) > 0 {
+		more := ""
+		if len(bad) > 1 {
+			more = fmt.Sprintf(" (and %d more)", len(bad)-1)
+		}
+		return out, &Error{What: "list all changes", Cause: errors.New(bad[0] + more),
+			Hint_: "files of mapped ids that you cannot read: nobox rm-owned --hand-back " + plan.Quote(s.Dir)}
+	}
+	return out, nil
+}
+
+type walker struct {
+	*layer
+	set *Set
+	out *[]Change
+	bad []string
+}
+
+func (w *walker) path(rel string) plan.HostPath {
+	return plan.HostPath(path.Join(string(w.source), rel))
+}
+
+func (w *walker) add(rel string, k Kind, was, is State, ctime unix.Timespec, inside bool) {
+	*w.out = append(*w.out, Change{Path: w.path(rel), Kind: k, Was: was, Is: is, layer: w.layer, rel: rel, ctime: ctime, inside: inside})
+}
+
+func (w *walker) fail(rel string, err error) {
+	w.bad = append(w.bad, plan.Quote(string(w.path(rel)))+": "+err.Error())
+}
+
+// dir compares a directory of the upper layer with the host's. alone says that
+// the host has no directory there; hides, that one above is opaque, so that
+// nothing of the host's shows in this one either.
+func (w *walker) dir(rel string, alone, hides bool) {
+	hidden, err := w.opaque(rel)
+	if err != nil {
+		w.fail(rel, err)
+		return
+	}
+	hidden = hidden || hides
+	ns, err := names(w.upper, rel)
+	if err != nil {
+		w.fail(rel, err)
+		return
+	}
+	seen := map[string]bool{}
+	for _, n := range ns {
+		seen[n] = true
+		w.entry(path.Join(rel, n), alone, hidden)
+	}
+	if hidden && !alone {
+		lower, err := names(w.lower, rel)
+		if err != nil && err != unix.ENOENT && err != unix.ENOTDIR && w.lower >= 0 {
+			w.fail(rel, err)
+		}
+		for _, n := range lower {
+			if !seen[n] {
+				w.deleted(path.Join(rel, n), false)
+			}
+		}
+	}
+}
+
+func (w *walker) entry(rel string, alone, hides bool) {
+	up, err := lstat(w.upper, rel)
+	if err != nil {
+		w.fail(rel, err)
+		return
+	}
+	var low unix.Stat_t
+	there := false
+	if !alone {
+		low, err = lstat(w.lower, rel)
+		if there = err == nil; !there && err != unix.ENOENT {
+			w.fail(rel, err)
+			return
+		}
+	}
+	if whiteout(&up) {
+		if there {
+			w.deleted(rel, false)
+		}
+		return
+	}
+	is, was := stateOf(w.upper, rel, &up), State{}
+	if there {
+		was = stateOf(w.lower, rel, &low)
+	}
+	switch {
+	case !there:
+		w.add(rel, Added, was, is, unix.Timespec{}, false)
+	case was.Type != is.Type:
+		w.add(rel, Type, was, is, low.Ctim, false)
+		if was.Type == "directory" {
+			w.deletedBelow(rel)
+		}
+	case is.Type == "link" && was.Link != is.Link, is.Type == "file" && w.differ(rel, was.Size, is.Size):
+		w.add(rel, Modified, was, is, low.Ctim, false)
+	case is.Type != "link" && (was.Mode != is.Mode || was.UID != is.UID || was.GID != is.GID):
+		w.add(rel, Mode, was, is, low.Ctim, false)
+	}
+	if is.Type == "directory" {
+		w.dir(rel, !there || was.Type != "directory", hides)
+	}
+}
+
+// deleted is a path of the host that is gone, with all that is below.
+func (w *walker) deleted(rel string, inside bool) {
+	st, err := lstat(w.lower, rel)
+	if err != nil {
+		if err != unix.ENOENT {
+			w.fail(rel, err)
+		}
+		return
+	}
+	was := stateOf(w.lower, rel, &st)
+	w.add(rel, Deleted, was, State{}, st.Ctim, inside)
+	if was.Type == "directory" {
+		w.deletedBelow(rel)
+	}
+}
+
+func (w *walker) deletedBelow(rel string) {
+	ns, err := names(w.lower, rel)
+	if err != nil {
+		w.fail(rel, err)
+		return
+	}
+	for _, n := range ns {
+		w.deleted(path.Join(rel, n), true)
+	}
+}
+
+func openFile(at int, rel string) (*os.File, error) {
+	fd, err := unix.Openat2(at, rel, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: beneath})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), rel), nil
+}
+
+// differ says whether a file's content is another, also where that cannot be
+// read.
+func (w *walker) differ(rel string, was, is int64) bool {
+	if was != is {
+		return true
+	}
+	a, err := openFile(w.upper, rel)
+	if err != nil {
+		return true
+	}
+	defer a.Close()
+	b, err := openFile(w.lower, rel)
+	if err != nil {
+		return true
+	}
+	defer b.Close()
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(a, x)
+		m, errB := io.ReadFull(b, y)
+		if n != m || !bytes.Equal(x[:n], y[:m]) {
+			return true
+		}
+		if errA != nil || errB != nil {
+			end := func(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+			return !end(errA) || !end(errB)
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package tests
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestReviewShowsTheChangesAndAsksOnTheTerminal(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "kernel:6.6")
+	for answer, want := range map[string]string{"a": "box", "d": "host", "k": "host", "": "host"} {
+		t.Run("answer "+answer, func(t *testing.T) {
+			p, s := newPlace(t), newScreen(t)
+			f, keep := p.work+"/f", p.run+"/keep"
+			for _, err := range []error{os.WriteFile(f, []byte("host\n"), 0o644), os.Mkdir(keep, 0o755)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := s.start(p, []string{nobox, "--review", "--overlay-dir", keep, "--", "sh", "-c", "echo box >f; exit 7"})
+			s.expect("modified  5 B -> 4 B")
+			s.expect("apply, discard or keep these changes? [a/d/K] ")
+			s.send(answer + "\n")
+			b.expectEnd(t, patience, 7)
+			if got, _ := os.ReadFile(f); strings.TrimSpace(string(got)) != want {
+				t.Errorf("the file is %q", got)
+			}
+			out, err := exec.Command(nobox, "diff", keep).CombinedOutput()
+			if kept := answer == "k" || answer == ""; err != nil || kept != strings.Contains(string(out), "modified") {
+				t.Errorf("kept: %q, %v", out, err)
+			}
+		})
+	}
+}
+
+// hostileStarts is how many boxes are started while their root changes.
+const hostileStarts = 500
+
+// CVE-2021-30465 and CVE-2024-45310 (runc): the directories of a root are
+// exchanged for links while a box starts on it.
+func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "busybox")
+	dir := scratch(t)
+	root, outside := dir+"/root", dir+"/outside"
+	names := []string{"proc", "sys", "dev", "tmp", "run", "var", "etc", "mnt"}
+	for _, d := range append(slices.Clone(names), "bin", "var/tmp", "mnt/in") {
+		for _, base := range []string{root, outside} {
+			if err := os.MkdirAll(base+"/"+d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{root + "/bin/busybox": data, root + "/etc/hosts": nil, outside + "/etc/hosts": []byte("outside\n"), outside + "/secret": []byte("outside\n")} {
+		if err := os.WriteFile(name, content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	share := dir + "/share"
+	if err := os.Mkdir(share, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if err := os.Symlink(outside+"/"+n, root+"/"+n+".link"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := everything(t, outside)
+	var stop atomic.Bool
+	exchanged := make(chan int)
+	go func() {
+		n := 0
+		for !stop.Load() {
+			for _, name := range names {
+				for range 2 { // and back: one is a link at a time
+					if unix.Renameat2(unix.AT_FDCWD, root+"/"+name, unix.AT_FDCWD, root+"/"+name+".link", unix.RENAME_EXCHANGE) == nil {
+						n++
+					}
+				}
+			}
+		}
+		exchanged <- n
+	}()
+	started := 0
+	for i := range hostileStarts {
+		flags := []string{"-r", "--rootfs", root, "-v", share + ":/mnt/in"}
+		if i%2 == 0 {
+			flags = append(flags, "--read-only")
+		}
+		// What is mounted may be anywhere in the root; a write must not leave it.
+		script := `for d in /tmp /run /var/tmp /mnt/in /dev /proc /sys /etc; do echo bad >$d/bad; cat $d/../secret; done; cat /secret /etc/hosts; exit 42`
+		out, err := exec.Command(nobox, append(flags, "--", "/bin/busybox", "sh", "-c", script)...).CombinedOutput()
+		code := 0
+		if e, ok := err.(*exec.ExitError); ok {
+			code = e.ExitCode()
+		}
+		switch code {
+		case 42:
+			started++
+		case 125:
+		default:
+			t.Fatalf("start %d: exit code %d: %s", i, code, out)
+		}
+		if strings.Contains(string(out), "outside") && !strings.Contains(string(out), "nobox: ") {
+			t.Fatalf("start %d shows what is outside: %s", i, out)
+		}
+	}
+	stop.Store(true)
+	if n := <-exchanged; n < hostileStarts {
+		t.Errorf("only %d exchanges in %d starts", n, hostileStarts)
+	}
+	if started == 0 {
+		t.Error("no box started at all")
+	}
+	if after := everything(t, outside); !slices.Equal(before, after) {
+		t.Errorf("outside was changed:\n%q\n%q", before, after)
+	}
+	t.Logf("%d of %d started", started, hostileStarts)
+}
+
+// everything is all there is of a tree, in a line each.
+func everything(t testing.TB, dir string) (out []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			return err
+		}
+		line := fmt.Sprintf("%s %o %d:%d", strings.TrimPrefix(p, dir), st.Mode, st.Uid, st.Gid)
+		if st.Mode&unix.S_IFMT == unix.S_IFREG {
+			data, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			line += fmt.Sprintf(" %q", data)
+		}
+		out = append(out, line)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A start that is killed leaves nothing behind: strace kills nobox at one
+// system call of the host side after another.
+func TestAStartThatIsKilledAtAnyStepLeavesNothingOnTheHost(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "strace", "kernel:6.6")
+	p := newPlace(t)
+	root, data, keep := p.run+"/root", p.run+"/data", p.run+"/keep"
+	for _, d := range []string{root + "/bin", root + "/etc", data + "/in", keep} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shapes := map[string][]string{
+		"a root read-only":    {"--rootfs", root, "--read-only", "-v", data + ":/mnt/new"},
+		"a root overlaid":     {"--rootfs", root, "--overlay", "-v", data + ":/mnt/new", "--mask", "/etc/none"},
+		"the host's overlaid": {"--overlay", "--cwd=overlay", "-v", data + ":/tmp/x/y", "-v", data + "/in:/tmp/x/y/in:O"},
+		"the host's":          {"-v", data + ":/tmp/x/y", "--tmpfs", "/tmp/x/y/in:ro", "--home=ro", "--mask", data + "/in"},
+	}
+	for name, flags := range shapes {
+		t.Run(name, func(t *testing.T) {
+			before := append(everything(t, p.run), append(everything(t, p.work), everything(t, p.home)...)...)
+			killed := 0
+			for n := 1; n < 4000; n += 3 {
+				args := append([]string{"-qq", "-o", "/dev/null", "-e", "trace=all", "-e", fmt.Sprintf("inject=all:signal=KILL:when=%d", n), nobox, "-r"}, flags...)
+				c := p.command("strace", append(args, "--", "/bin/true")...)
+				err := c.Run()
+				after := append(everything(t, p.run), append(everything(t, p.work), everything(t, p.home)...)...)
+				if !slices.Equal(before, after) {
+					t.Fatalf("killed at call %d:\nbefore %q\nafter  %q", n, before, after)
+				}
+				if e, ok := err.(*exec.ExitError); !ok || e.ExitCode() != -1 {
+					break // it ended by itself: there are no more calls
+				}
+				killed++
+			}
+			if killed < 20 {
+				t.Errorf("killed at %d calls only", killed)
+			}
+			t.Logf("killed at %d calls", killed)
+		})
+	}
+}
