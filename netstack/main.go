@@ -10,11 +10,12 @@ import (
 	gvisor "gvisor.dev/gvisor/pkg/log"
 )
 
-// controlFD leads to nobox; userns.NetworkFD.
-const controlFD = 3
-
-// The kinds of messages that come in, the first 4 of 16 bytes.
-const kindDevice = 4 // with the descriptor of the box's device
+// What this process starts with: a socket that leads to nobox, and the box's
+// device; userns.NetworkFD and DeviceFD.
+const (
+	controlFD = 3
+	deviceFD  = 4
+)
 
 // memory is what the runtime is told to keep below. The limit of what a box
 // can make this process take is held by the bounds on what the stack keeps.
@@ -33,18 +34,16 @@ func Main(args []string) int {
 		say(err.Error())
 		return 1
 	}
+	if err := start(c, deviceFD); err != nil {
+		say("cannot run the network: " + err.Error())
+		return 1
+	}
 	for {
-		kind, fd, err := receive()
+		_, fd, err := receive()
 		if err != nil {
 			return 0 // nobox is gone, and with it the box
 		}
-		if kind != kindDevice || fd < 0 {
-			continue
-		}
-		if err := start(c, fd); err != nil {
-			say("cannot run the network: " + err.Error())
-			return 1
-		}
+		unix.Close(fd) // no message is known
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -48,24 +49,55 @@ type tcpForward struct {
 	forward *tcp.Forwarder
 
 	mu    sync.Mutex
+	syns  map[stack.TransportEndpointID][8]byte // what an answer to them must repeat
 	conns map[*connection]struct{}
 	size  int // of the buffers, for as many as there are
 }
 
 func newTCPForward(n *network) *tcpForward {
-	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, size: bufferSize(1)}
+	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, syns: map[stack.TransportEndpointID][8]byte{}, size: bufferSize(1)}
 	f.forward = tcp.NewForwarder(n.stack, bufferMax, maxDialing, f.request)
 	return f
 }
 
 // packet gets each segment that belongs to no connection.
 func (f *tcpForward) packet(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+	h := header.TCP(pkt.TransportHeader().Slice())
+	if len(h) >= header.TCPMinimumSize && h.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn {
+		f.mu.Lock()
+		if len(f.syns) < maxDialing {
+			f.syns[id] = [8]byte(h)
+		}
+		f.mu.Unlock()
+	}
 	return f.forward.HandlePacket(id, pkt)
+}
+
+// syn is the start of the SYN that a request is about, which forgetSYN forgets.
+func (f *tcpForward) syn(id stack.TransportEndpointID) [8]byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.syns[id]
+}
+
+func (f *tcpForward) forgetSYN(id stack.TransportEndpointID) {
+	f.mu.Lock()
+	delete(f.syns, id)
+	f.mu.Unlock()
 }
 
 // request is called for each SYN, in a goroutine of its own.
 func (f *tcpForward) request(r *tcp.ForwarderRequest) {
+	if host := f.dialFor(r); host != nil {
+		f.connect(r, host)
+	}
+}
+
+// dialFor makes the connection outside, or answers the box that there is none.
+func (f *tcpForward) dialFor(r *tcp.ForwarderRequest) *net.TCPConn {
 	id := r.ID()
+	defer f.forgetSYN(id)
+	syn := f.syn(id)
 	to := netip.AddrPortFrom(addr(id.LocalAddress), id.LocalPort)
 	if has(f.config.Resolver, to.Addr()) {
 		if to.Port() == 53 {
@@ -73,26 +105,32 @@ func (f *tcpForward) request(r *tcp.ForwarderRequest) {
 		} else {
 			r.Complete(true)
 		}
-		return
+		return nil
 	}
 	t := f.reach("tcp", to)
 	if t.err != nil {
 		r.Complete(true)
-		return
+		return nil
 	}
 	f.mu.Lock()
 	full := len(f.conns) >= maxConnections
 	f.mu.Unlock()
 	if full {
 		r.Complete(true)
-		return
+		return nil
 	}
 	host, err := dial(t.addr)
 	if err != nil {
-		r.Complete(true)
-		return
+		// Only a refusal is a reset; that there is no way, or no answer, is said
+		// by the network.
+		refused := errors.Is(err, unix.ECONNREFUSED)
+		r.Complete(refused)
+		if !refused {
+			f.unreachableFor(id.RemoteAddress, id.LocalAddress, tcp.ProtocolNumber, syn[:], err)
+		}
+		return nil
 	}
-	f.connect(r, host)
+	return host
 }
 
 // dial connects to an address of the host's network, no name.

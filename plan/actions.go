@@ -157,12 +157,14 @@ type TakePTY struct{}
 func (TakePTY) String() string { return "receive the master side of the box's terminal" }
 func (TakePTY) Cannot() string { return "receive the box's terminal" }
 
-// StartNet starts the network's process, the program that nobox carries for it,
-// outside, with these arguments. The inside hands it its device by SendNet.
+// StartNet starts the network's process, outside, which takes the device that
+// the inside hands it by SendNet and waits for the box's first packet, unless
+// AtOnce, to run the program that nobox carries for it, with these arguments.
 // NoMFDExec is for kernels before 6.3, which do not know MFD_EXEC;
 // memfd_create(2).
 type StartNet struct {
 	Args      []string `json:"args"`
+	AtOnce    bool     `json:"atOnce,omitempty"`
 	NoMFDExec bool     `json:"noMFDExec,omitempty"`
 
 	// What binds that process, which reads what the box sends.
@@ -171,7 +173,11 @@ type StartNet struct {
 }
 
 func (a StartNet) String() string {
-	s := "start the network's process, outside"
+	s := "start a process, outside, that runs the network"
+	if !a.AtOnce {
+		s += " once the box sends something"
+	}
+	s += ": nobox-net"
 	for _, v := range a.Args {
 		s += " " + quote(v)
 	}

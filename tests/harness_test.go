@@ -27,7 +27,12 @@ var nobox string
 // /tmp, of which a box has its own; it is removed at the end.
 var scratchRoot string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == clientOf {
+		os.Exit(client(os.Args[2:]))
+	}
+	os.Exit(testMain(m))
+}
 
 func testMain(m *testing.M) int {
 	cannot := func(what string, err error) int {

@@ -49,6 +49,7 @@ const (
 	iffUp             = 1
 	rtfUp             = 0x1
 	rtfGateway        = 0x2
+	addrGenNone       = 1 // linux/if_link.h
 	ip6RtPrioUser     = 1024
 	sizeofMessage     = 16
 	resolveInRoot     = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
@@ -275,18 +276,23 @@ func (l *lowerer) send(to arg, kind uint32, fd arg) {
 	msg := make([]byte, sizeofMessage)
 	binary.NativeEndian.PutUint32(msg, kind)
 	payload := l.data(msg)
-	iov := l.words(uint64(payload.v), sizeofMessage)
-	l.relocs = append(l.relocs, int(iov.v))
 	oob := make([]byte, unix.CmsgSpace(4))
 	binary.NativeEndian.PutUint64(oob, uint64(unix.CmsgLen(4)))
 	binary.NativeEndian.PutUint32(oob[8:], unix.SOL_SOCKET)
 	binary.NativeEndian.PutUint32(oob[12:], unix.SCM_RIGHTS)
 	cmsg := l.data(oob)
-	// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
-	hdr := l.words(0, 0, uint64(iov.v), 1, uint64(cmsg.v), uint64(len(oob)), 0)
-	l.relocs = append(l.relocs, int(hdr.v)+16, int(hdr.v)+32)
+	hdr := l.msghdr(payload, cmsg, len(oob))
 	l.poke(cmsg, 16, fd)
 	l.call(unix.SYS_SENDMSG, to, hdr, hex(unix.MSG_NOSIGNAL)).want = sizeofMessage
+}
+
+// msghdr is a struct msghdr for one message and what comes with it; sendmsg(2).
+func (l *lowerer) msghdr(message, control arg, controlLen int) arg {
+	iov := l.words(uint64(message.v), sizeofMessage)
+	// name, namelen, iov, iovlen, control, controllen, flags
+	hdr := l.words(0, 0, uint64(iov.v), 1, uint64(control.v), uint64(controlLen), 0)
+	l.relocs = append(l.relocs, int(iov.v), int(hdr.v)+16, int(hdr.v)+32)
+	return hdr
 }
 
 // ifreq is a struct ifreq of a device, with nothing asked yet; netdevice(7).
@@ -314,7 +320,9 @@ func (l *lowerer) device(a plan.Device) {
 	set(unix.SIOCSIFMTU, binary.NativeEndian.AppendUint32(nil, uint32(a.MTU)))
 	set(unix.SIOCSIFADDR, sockaddr4(address.Addr().As4()))
 	set(unix.SIOCSIFNETMASK, sockaddr4(mask))
-	set(unix.SIOCSIFFLAGS, binary.NativeEndian.AppendUint16(nil, iffUp))
+	// No groups, and nobody to ask for a link address or to share one with: the
+	// IPv6 address is good at once.
+	set(unix.SIOCSIFFLAGS, binary.NativeEndian.AppendUint16(nil, iffUp|unix.IFF_NOARP))
 
 	rt := make([]byte, sizeofRtentry)
 	copy(rt[8:], sockaddr4([4]byte{}))      // destination
@@ -347,6 +355,30 @@ func (l *lowerer) deviceIPv6(a plan.DeviceIPv6) {
 	binary.NativeEndian.PutUint32(rt[72:], rtfUp|rtfGateway)
 	binary.NativeEndian.PutUint32(rt[76:], a.Index)
 	l.call(unix.SYS_IOCTL, s, hex(unix.SIOCADDRT), l.data(rt))
+	l.done(s)
+}
+
+// noLinkLocal keeps a device from getting an IPv6 address by itself, with which
+// the kernel would ask for routers: there are none, and the box's first packet
+// is to be one of its own. A kernel without IPv6 says so in an answer that
+// nobody reads. rtnetlink(7), linux/if_link.h.
+func (l *lowerer) noLinkLocal(index uint32) {
+	attr := func(kind uint16, value []byte) []byte {
+		b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
+		b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
+		return append(b, make([]byte, -len(b)&3)...)
+	}
+	mode := attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{addrGenNone})
+	spec := attr(unix.IFLA_AF_SPEC, attr(unix.AF_INET6, mode))
+	msg := make([]byte, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg, 64)
+	binary.NativeEndian.PutUint16(msg[4:], unix.RTM_SETLINK)
+	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST)
+	binary.NativeEndian.PutUint32(msg[unix.SizeofNlMsghdr+4:], index)
+	msg = append(msg, spec...)
+	binary.NativeEndian.PutUint32(msg, uint32(len(msg)))
+	s := l.temp()
+	l.make(s, unix.SYS_SOCKET, num(unix.AF_NETLINK), num(unix.SOCK_RAW|unix.SOCK_CLOEXEC), num(unix.NETLINK_ROUTE))
+	l.call(unix.SYS_SENDTO, s, l.data(msg), num(len(msg)), num(0), null(), num(0)).want = int32(len(msg))
 	l.done(s)
 }
 
@@ -548,6 +580,7 @@ func (l *lowerer) action(a plan.Action) error {
 		binary.NativeEndian.PutUint16(ifr[16:], unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR)
 		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETIFF), l.data(ifr))
 		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETOFFLOAD), hex(unix.TUN_F_CSUM|unix.TUN_F_TSO4|unix.TUN_F_TSO6))
+		l.noLinkLocal(a.Index)
 		// Else the last close of the descriptor removes the device, and waits
 		// some 20 ms for that. Persistent, it goes with its namespace.
 		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETPERSIST), num(1))

@@ -15,17 +15,22 @@ import (
 // The network's process is a program of its own, since what it needs would be
 // paid for by every start of nobox if it were part of it. nobox carries it as a
 // string, and it runs from a sealed memfd: nobox stays one file, and leaves
-// none. It is started by the player, from a second small program of calls, so
-// that copying the text takes no time of nobox's.
+// none. It is started by the player, from a second small program of calls,
+// which waits for the box's first packet before it becomes nobox-net: a box that
+// sends none does not pay for it.
 //
-// It has one descriptor besides the standard streams, NetworkFD, a socket of
-// type SOCK_SEQPACKET. nobox and, until the command runs, the inside hold the
-// other end. What comes in is 16 bytes, the first 4 the kind of the message,
-// with a descriptor: the box's device. What goes out is text, a line for the
-// user a message. When the other end is gone, so is the box.
+// It has two descriptors besides the standard streams. DeviceFD is the box's
+// device, which the inside sent. NetworkFD is a socket of type SOCK_SEQPACKET
+// whose other end nobox has, and until the command runs the inside. What comes
+// in is 16 bytes, the first 4 the kind of the message, with a descriptor. What
+// goes out is text, a line for the user a message. When the other end is gone,
+// so is the box.
 
-// NetworkFD is the descriptor of the network's process that leads to nobox.
-const NetworkFD = 3
+// The descriptors of the network's process that lead to nobox and to the box.
+const (
+	NetworkFD = 3
+	DeviceFD  = 4
+)
 
 // networkSocket makes the socket between the network's process and the inside
 // and nobox: it must be there before the inside is.
@@ -75,18 +80,34 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 // slotText is the address of the network's program.
 const slotText = slotBase + 1
 
-// networkProgram are the calls that become the network's process.
+// networkProgram are the calls that become the network's process. It waits,
+// small as it is, for the device and for the box's first packet.
 func networkProgram(a plan.StartNet, size int) *program {
 	l := &lowerer{next: slotText + 1, arena: make([]byte, 8, 8<<10)}
 	l.dieWithParent()
 	// Out of the terminal's reach, and of the caller's directory.
 	l.call(unix.SYS_SETSID)
 	l.call(unix.SYS_CHDIR, l.str("/"))
-	l.call(unix.SYS_DUP3, control(), num(NetworkFD), num(0))
+	l.capset(0, 0)
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
+	// nobox's own is 10 ms, for its short life.
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
+
 	devnull := l.temp()
 	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
 	l.call(unix.SYS_DUP3, devnull, num(0), num(0))
 	l.call(unix.SYS_DUP3, devnull, num(1), num(0))
+	l.make(control(), unix.SYS_DUP3, control(), num(NetworkFD), num(0))
+	l.call(unix.SYS_CLOSE_RANGE, num(NetworkFD+1), hex(uint32(0xffffffff)), num(0))
+
+	// With all above closed, the descriptor that comes is the next one.
+	message, rights := l.data(make([]byte, sizeofMessage)), l.data(make([]byte, unix.CmsgSpace(4)))
+	l.call(unix.SYS_RECVMSG, control(), l.msghdr(message, rights, unix.CmsgSpace(4)), num(0)).want = sizeofMessage
+	if !a.AtOnce {
+		pfd := binary.NativeEndian.AppendUint32(nil, DeviceFD)
+		pfd = binary.NativeEndian.AppendUint32(pfd, unix.POLLIN)
+		l.call(unix.SYS_PPOLL, l.data(pfd), num(1), null(), null(), num(sizeofSigset))
+	}
 
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING | unix.MFD_EXEC
 	if a.NoMFDExec {
@@ -96,12 +117,6 @@ func networkProgram(a plan.StartNet, size int) *program {
 	l.make(file, unix.SYS_MEMFD_CREATE, l.str("nobox-net"), hex(flags))
 	l.call(unix.SYS_WRITE, file, arg{v: slotText, how: argSlot}, num(size)).want = int32(size)
 	l.call(unix.SYS_FCNTL, file, num(unix.F_ADD_SEALS), hex(unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE))
-
-	l.capset(0, 0)
-	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
-	// nobox's own is 10 ms, for its short life.
-	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
-	l.call(unix.SYS_CLOSE_RANGE, num(NetworkFD+1), hex(uint32(0xffffffff)), num(closeRangeCloexec))
 	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
 	l.confine(a)
 	l.call(unix.SYS_EXECVEAT, file, l.str(""), l.vector(append([]string{"nobox-net"}, a.Args...)), l.vector(nil), hex(unix.AT_EMPTY_PATH))

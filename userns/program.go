@@ -74,8 +74,8 @@ func syscallNames() map[uintptr]string {
 		unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_RT_SIGACTION: "rt_sigaction",
 		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_CLOSE_RANGE: "close_range",
 		unix.SYS_EXECVE: "execve", unix.SYS_MEMFD_CREATE: "memfd_create", unix.SYS_FCNTL: "fcntl",
-		unix.SYS_EXECVEAT: "execveat",
-		unix.SYS_SECCOMP:  "seccomp", unix.SYS_KEYCTL: "keyctl",
+		unix.SYS_EXECVEAT: "execveat", unix.SYS_RECVMSG: "recvmsg", unix.SYS_SENDTO: "sendto",
+		unix.SYS_SECCOMP: "seccomp", unix.SYS_KEYCTL: "keyctl",
 		unix.SYS_LANDLOCK_CREATE_RULESET: "landlock_create_ruleset", unix.SYS_LANDLOCK_ADD_RULE: "landlock_add_rule",
 		unix.SYS_LANDLOCK_RESTRICT_SELF: "landlock_restrict_self",
 	}

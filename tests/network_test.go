@@ -1,0 +1,455 @@
+package tests
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+)
+
+// The tests of the network run in a lab: network and mount namespaces of their
+// own, in which "the host" has the addresses 192.0.2.1 and 2001:db8::1, a
+// resolver at the first, and nothing else. What they reach is this very
+// process. inLab runs a test again in there.
+
+const (
+	host4 = "192.0.2.1"
+	host6 = "2001:db8::1"
+)
+
+// inLab returns true in the lab, and elsewhere runs the test there.
+func inLab(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("NOBOX_LAB") == t.Name() {
+		return true
+	}
+	asUser(t)
+	need(t, "userns", "tun", "unshare", "ip")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "unshare", "-rnm", "sh", "-ec", `
+		ip link set lo up
+		ip link add eth0 type veth peer name eth1
+		ip link set eth1 up
+		ip addr add `+host4+`/24 dev eth0
+		ip -6 addr add `+host6+`/64 dev eth0 nodad
+		ip link set eth0 up
+		echo "0 0" >/proc/sys/net/ipv4/ping_group_range
+		mount -t tmpfs none /run
+		echo nameserver `+host4+` >/run/resolv.conf
+		mount --bind /run/resolv.conf /etc/resolv.conf
+		exec "$@"`, "lab", exe, "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
+	c.Env = append(os.Environ(), "NOBOX_LAB="+t.Name(), "NOBOX="+nobox)
+	out, err := c.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("in the lab: %v\n%s", err, out)
+	}
+	return false
+}
+
+// inBox runs a client in a box with a network, and returns what it says.
+func inBox(t *testing.T, flags []string, client ...string) (stdout, stderr string) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	args := append([]string{"-r", "--net=user", "--cwd=hidden", "-v", exe + ":" + exe + ":ro"}, flags...)
+	c := exec.CommandContext(ctx, nobox, append(append(args, "--", exe, clientOf), client...)...)
+	var out, errs strings.Builder
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		t.Logf("%s: %v\n%s%s", client, err, out.String(), errs.String())
+	}
+	return strings.TrimSpace(out.String()), errs.String()
+}
+
+// clientOf is the first argument of a test binary that is a client inside.
+const clientOf = "net-client"
+
+// client is what runs inside: each word is something to do, and a line about
+// it.
+func client(args []string) int {
+	for _, a := range args {
+		what, arg, _ := strings.Cut(a, "=")
+		fmt.Println(doClient(what, arg))
+	}
+	return 0
+}
+
+func doClient(what, arg string) string {
+	said := func(s string, err error) string {
+		if err == nil {
+			return s
+		}
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			return unix.ErrnoName(errno)
+		}
+		return err.Error()
+	}
+	switch what {
+	case "tcp": // says hello, and no more, and hears the answer
+		c, err := net.DialTimeout("tcp", arg, 10*time.Second)
+		if err != nil {
+			return said("", err)
+		}
+		defer c.Close()
+		fmt.Fprintln(c, "hello")
+		c.(*net.TCPConn).CloseWrite()
+		b, err := io.ReadAll(c)
+		return said(strings.TrimSpace(string(b)), err)
+	case "udp":
+		to, size, _ := strings.Cut(arg, ",")
+		c, err := net.Dial("udp", to)
+		if err != nil {
+			return said("", err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		n, _ := strconv.Atoi(size)
+		m := []byte(strings.Repeat("x", max(n, 1)))
+		if _, err := c.Write(m); err != nil {
+			return said("", err)
+		}
+		b := make([]byte, 1<<16)
+		n, err = c.Read(b)
+		return said(strconv.Itoa(n), err)
+	case "name":
+		network, name, _ := strings.Cut(arg, ",")
+		r := net.Resolver{PreferGo: true}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		as, err := r.LookupNetIP(ctx, network, name)
+		for i := range as {
+			as[i] = as[i].Unmap()
+		}
+		var e *net.DNSError
+		if errors.As(err, &e) {
+			return map[bool]string{true: "no such name", false: "no answer"}[e.IsNotFound]
+		}
+		return said(fmt.Sprint(as), err)
+	case "ping":
+		network, to, _ := strings.Cut(arg, ",")
+		return said(ping(network, to))
+	case "connects": // one after the other
+		to, count, _ := strings.Cut(arg, ",")
+		n, _ := strconv.Atoi(count)
+		for i := range n {
+			c, err := net.DialTimeout("tcp", to, 10*time.Second)
+			if err != nil {
+				return fmt.Sprintf("%d: %v", i, err)
+			}
+			if i%3 == 0 {
+				c.(*net.TCPConn).SetLinger(0)
+			}
+			c.Close()
+		}
+		return "all"
+	case "open": // so many at once, each used once all are open
+		to, count, _ := strings.Cut(arg, ",")
+		n, _ := strconv.Atoi(count)
+		var cs []net.Conn
+		for i := range n {
+			c, err := net.DialTimeout("tcp", to, 10*time.Second)
+			if err != nil {
+				return fmt.Sprintf("%d: %v", i, err)
+			}
+			cs = append(cs, c)
+		}
+		for i, c := range cs {
+			fmt.Fprintln(c, "hello")
+			c.(*net.TCPConn).CloseWrite()
+			if b, err := io.ReadAll(c); err != nil || strings.TrimSpace(string(b)) != "hello" {
+				return fmt.Sprintf("%d: %q %v", i, b, err)
+			}
+		}
+		return "all"
+	}
+	return "no such thing: " + what
+}
+
+// ping sends one echo request by a raw socket, as root inside may.
+func ping(network, to string) (string, error) {
+	family, proto, kind := unix.AF_INET, unix.IPPROTO_ICMP, byte(8)
+	a := netip.MustParseAddr(to)
+	var sa unix.Sockaddr
+	if network == "ip6" {
+		family, proto, kind = unix.AF_INET6, unix.IPPROTO_ICMPV6, 128
+		sa = &unix.SockaddrInet6{Addr: a.As16()}
+	} else {
+		sa = &unix.SockaddrInet4{Addr: a.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
+	m := []byte{kind, 0, 0, 0, 0x12, 0x34, 0, 1, 'n', 'o', 'b', 'o', 'x', '.'}
+	if network == "ip4" {
+		var sum uint32
+		for i := 0; i < len(m); i += 2 {
+			sum += uint32(binary.BigEndian.Uint16(m[i:]))
+		}
+		sum = sum>>16 + sum&0xffff
+		binary.BigEndian.PutUint16(m[2:], ^uint16(sum+sum>>16))
+	}
+	if err := unix.Sendto(fd, m, 0, sa); err != nil {
+		return "", err
+	}
+	b := make([]byte, 1500)
+	for {
+		n, _, err := unix.Recvfrom(fd, b, 0)
+		if err != nil {
+			return "", err
+		}
+		r := b[:n]
+		if network == "ip4" && n >= 20 {
+			r = b[20:n]
+		}
+		switch {
+		case len(r) < 8:
+		case r[0] == 0 || r[0] == 129:
+			if binary.BigEndian.Uint16(r[4:]) == 0x1234 && string(r[8:]) == "nobox." {
+				return "pong", nil
+			}
+		case r[0] == 3 || r[0] == 1:
+			return fmt.Sprintf("unreachable %d", r[1]), nil
+		}
+	}
+}
+
+// serve answers each connection with what it said, once it says no more, until
+// the test ends.
+func serve(t *testing.T, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+			}()
+		}
+	}()
+}
+
+func serveUDP(t *testing.T, address string, answer func([]byte) []byte) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		b := make([]byte, 1<<16)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if a := answer(b[:n]); a != nil {
+				c.WriteTo(a, from)
+			}
+		}
+	}()
+}
+
+// names answers questions for names: each has addresses.
+func names(zone map[string][]string) func([]byte) []byte {
+	var mu sync.Mutex
+	return func(q []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		var p dnsmessage.Parser
+		h, err := p.Start(q)
+		if err != nil {
+			return nil
+		}
+		question, err := p.Question()
+		if err != nil {
+			return nil
+		}
+		as, known := zone[strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))]
+		code := dnsmessage.RCodeSuccess
+		if !known {
+			code = dnsmessage.RCodeNameError
+		}
+		b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: h.ID, Response: true, RecursionAvailable: true, RCode: code})
+		b.StartQuestions()
+		b.Question(question)
+		b.StartAnswers()
+		for _, s := range as {
+			rr := dnsmessage.ResourceHeader{Name: question.Name, Class: dnsmessage.ClassINET, TTL: 30}
+			switch a := netip.MustParseAddr(s); {
+			case a.Is4() && question.Type == dnsmessage.TypeA:
+				b.AResource(rr, dnsmessage.AResource{A: a.As4()})
+			case a.Is6() && question.Type == dnsmessage.TypeAAAA:
+				b.AAAAResource(rr, dnsmessage.AAAAResource{AAAA: a.As16()})
+			}
+		}
+		m, err := b.Finish()
+		if err != nil {
+			return nil
+		}
+		return m
+	}
+}
+
+// lines compares what clients said with what they must, one line each.
+func lines(t *testing.T, have string, want ...string) {
+	t.Helper()
+	var got []string
+	for s := bufio.NewScanner(strings.NewReader(have)); s.Scan(); {
+		got = append(got, s.Text())
+	}
+	for i, w := range want {
+		g := "nothing"
+		if i < len(got) {
+			g = got[i]
+		}
+		if g != w {
+			t.Errorf("line %d: %q, want %q", i+1, g, w)
+		}
+	}
+	if len(got) > len(want) {
+		t.Errorf("more: %q", got[len(want):])
+	}
+}
+
+func TestABoxReachesWhatTheHostDoes(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "192.0.2.1:7000")
+	serve(t, "[2001:db8::1]:7000")
+	echo := func(b []byte) []byte { return b }
+	serveUDP(t, "192.0.2.1:7000", echo)
+	serveUDP(t, "[2001:db8::1]:7000", echo)
+	out, errs := inBox(t, nil,
+		"tcp=192.0.2.1:7000", "tcp=[2001:db8::1]:7000", // and the box's half-close arrives
+		"udp=192.0.2.1:7000,1", "udp=[2001:db8::1]:7000,1400",
+		"udp=192.0.2.1:7000,60000", "udp=[2001:db8::1]:7000,60000", // in fragments
+		"ping=ip4,192.0.2.1", "ping=ip6,2001:db8::1")
+	lines(t, out, "hello", "hello", "1", "1400", "60000", "60000", "pong", "pong")
+	if errs != "" {
+		t.Errorf("it says %q", errs)
+	}
+	// What is refused outside is refused inside, and what is out of reach says so.
+	out, _ = inBox(t, nil, "tcp=192.0.2.1:7001", "udp=192.0.2.1:7001", "tcp=198.51.100.1:7000", "tcp=[2001:db8:1::1]:7000", "ping=ip4,198.51.100.1")
+	lines(t, out, "ECONNREFUSED", "ECONNREFUSED", "ENETUNREACH", "ENETUNREACH", "unreachable 0")
+}
+
+func TestABoxDoesNotReachTheHostsLoopback(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "127.0.0.1:7000")
+	serve(t, "[::1]:7000")
+	if have := doClient("tcp", "127.0.0.1:7000"); have != "hello" {
+		t.Fatalf("the server says %q", have)
+	}
+	out, _ := inBox(t, nil,
+		"tcp=10.0.2.2:7000", "tcp=10.0.2.3:7000", "tcp=[fd6e:6f62:6f78::2]:7000", // the host's names for itself
+		"tcp=169.254.169.254:80", "tcp=[::ffff:7f00:1]:7000", "tcp=[64:ff9b::7f00:1]:7000", "tcp=[2002:7f00:1::1]:7000",
+		"udp=10.0.2.2:7000", "udp=169.254.1.1:53", "tcp=127.0.0.1:7000", "tcp=0.0.0.0:7000", "ping=ip4,169.254.169.254")
+	lines(t, out, "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED",
+		"ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED",
+		"ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "unreachable 13")
+}
+
+func TestNamesAreThoseOfTheHostsResolverAsItChanges(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serveUDP(t, "192.0.2.1:53", names(map[string][]string{"a.test": {"192.0.2.7", "2001:db8::7"}, "four.test": {"192.0.2.8"}}))
+	out, _ := inBox(t, nil, "name=ip4,a.test", "name=ip6,a.test", "name=ip,four.test", "name=ip,none.test", "name=ip4,host.nobox.internal")
+	lines(t, out, "[192.0.2.7]", "[2001:db8::7]", "[192.0.2.8]", "no such name", "[10.0.2.2]")
+
+	// A VPN comes up while a box runs: another server, in a file that takes the
+	// place of the other.
+	serveUDP(t, "[2001:db8::1]:53", names(map[string][]string{"a.test": {"192.0.2.9"}}))
+	l, err := net.Listen("tcp", "192.0.2.1:7000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		err = os.WriteFile("/etc/resolv.conf", []byte("nameserver 2001:db8::1\n"), 0o644)
+		fmt.Fprintln(c, "changed", err)
+	}()
+	out, _ = inBox(t, nil, "name=ip4,a.test", "tcp=192.0.2.1:7000", "name=ip4,a.test")
+	lines(t, out, "[192.0.2.7]", "changed <nil>", "[192.0.2.9]")
+}
+
+func TestAResolverThatIsGoneIsSaidInTime(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	start := time.Now()
+	out, _ := inBox(t, nil, "name=ip4,a.test") // nobody listens
+	lines(t, out, "no answer")
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("a resolver that is not there took %v", d)
+	}
+}
+
+func TestTheFirstConnectSucceeds(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "192.0.2.1:7000")
+	n := 30
+	if v, err := strconv.Atoi(os.Getenv("NOBOX_CONNECTS")); err == nil {
+		n = v
+	}
+	for i := range n {
+		if out, errs := inBox(t, nil, "tcp=192.0.2.1:7000"); out != "hello" {
+			t.Fatalf("box %d: %q %s", i, out, errs)
+		}
+	}
+}
+
+func TestTenThousandConnectionsOneAfterTheOtherAndAThousandAtOnce(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "192.0.2.1:7000")
+	out, _ := inBox(t, nil, "connects=192.0.2.1:7000,10000", "open=192.0.2.1:7000,1000", "tcp=192.0.2.1:7000")
+	lines(t, out, "all", "all", "hello")
+}
