@@ -410,6 +410,7 @@ func TestNamesAreThoseOfTheHostsResolverAsItChanges(t *testing.T) {
 			return
 		}
 		defer c.Close()
+		io.ReadAll(c)
 		err = os.WriteFile("/etc/resolv.conf", []byte("nameserver 2001:db8::1\n"), 0o644)
 		fmt.Fprintln(c, "changed", err)
 	}()
