@@ -223,6 +223,28 @@ type Unshare struct {
 func (a Unshare) String() string { return "enter more new namespaces: " + namespaceNames(a.Flags) }
 func (a Unshare) Cannot() string { return "create the namespaces" }
 
+// Join moves the process into namespaces of a running box: those of the process
+// PID, by the pidfd FD, so that it cannot be another process by then; setns(2).
+// The root directory is then the box's, and children are in its pid namespace.
+type Join struct {
+	PID   int    `json:"pid"`
+	FD    int    `json:"fd"`
+	Flags uint64 `json:"flags"`
+}
+
+func (a Join) String() string {
+	return fmt.Sprintf("join the namespaces of process %d: %s", a.PID, namespaceNames(a.Flags))
+}
+func (a Join) Cannot() string { return "join the box" }
+
+// OpenDevpts opens the terminals of the box that was joined.
+type OpenDevpts struct {
+	Into Slot `json:"into"`
+}
+
+func (a OpenDevpts) String() string { return fmt.Sprintf("open the box's terminals as #%d", a.Into) }
+func (a OpenDevpts) Cannot() string { return "open /dev/pts of the box" }
+
 // MapSelf writes a map of one id from the inside, which needs no helper but
 // for which the kernel wants setgroups(2) denied first; user_namespaces(7).
 type MapSelf struct {
@@ -533,7 +555,8 @@ func (a Symlink) String() string {
 }
 func (a Symlink) Cannot() string { return "make the link " + quote(a.Name) }
 
-// Chown gives a path directly in a tree to the ids.
+// Chown gives a path directly in a tree to the ids, or what the slot holds
+// itself with an empty one.
 type Chown struct {
 	In   Slot   `json:"in"`
 	Path string `json:"path"`

@@ -34,7 +34,11 @@ func (e *CheckError) Error() string {
 // plan: not the reasons, not the options, only the steps.
 func (p *Plan) Check() error {
 	s := surveyOf(p)
+	joins := s.of[kindJoin].n > 0
 	for i := range checks {
+		if joins && makesBox(checks[i].name) {
+			continue
+		}
 		if e := checks[i].broken(s); e != nil {
 			e.Invariant = checks[i].name
 			return e
@@ -78,7 +82,18 @@ var checks = [...]struct {
 	{"deadlock", deadlock},
 	{"watcher", unwatched},
 	{"network", badNetwork},
+	{"join", badJoin},
 	{"command", badCommand},
+}
+
+// makesBox says whether a check is about what makes a box: a plan that joins one
+// makes none of it, which "join" sees to.
+func makesBox(name string) bool {
+	switch name {
+	case "namespaces", "id-map", "ids-before-mounts", "propagation", "root", "trees", "writable":
+		return true
+	}
+	return false
 }
 
 // kind is the type of a step's action.
@@ -95,6 +110,8 @@ const (
 	kindDieWithParent
 	kindAwait
 	kindUnshare
+	kindJoin
+	kindOpenDevpts
 	kindMapSelf
 	kindSetIDs
 	kindHostname
@@ -163,6 +180,10 @@ func kindOf(a Action) kind {
 		return kindAwait
 	case Unshare:
 		return kindUnshare
+	case Join:
+		return kindJoin
+	case OpenDevpts:
+		return kindOpenDevpts
 	case MapSelf:
 		return kindMapSelf
 	case SetIDs:
@@ -274,7 +295,7 @@ var traits = [kinds]trait{
 	kindPrivateMounts:   views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
 	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindPivot: views,
 	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
-	kindOpenPTY: makes, kindMakeTun: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
+	kindOpenPTY: makes, kindOpenDevpts: makes, kindMakeTun: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
 }
 
 // span is where the steps of some sort stand.
@@ -433,6 +454,73 @@ func (s *survey) own() (flags uint64) {
 		flags |= s.Steps[u.first].Do.(Unshare).Flags
 	}
 	return flags
+}
+
+// badJoin: whoever joins a box makes nothing of it, is in it before anything is
+// opened by a path, and is tied to nobox in each of its processes: it is not the
+// box's pid 1, with which the box would end.
+func badJoin(s *survey) *CheckError {
+	join, die := s.of[kindJoin], s.of[kindDieWithParent]
+	if join.n == 0 {
+		if d := s.of[kindOpenDevpts]; d.n > 0 {
+			return s.at(d.first, "no box was joined")
+		}
+		return nil
+	}
+	i := join.first
+	a := s.Steps[i].Do.(Join)
+	const least = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
+	switch c := s.of[kindClone]; {
+	case c.n != 1 || c.first != 0:
+		return missing("the process that joins is not made first, and once")
+	case s.Steps[0].Do.(Clone).Flags != 0:
+		return s.at(0, "the process that joins has a namespace of its own")
+	case join.n > 1:
+		return s.at(join.last, "two boxes are joined")
+	case a.Flags&least != least || other(a.Flags):
+		return s.at(i, "not all of the box is joined, or something else")
+	case a.FD < 3 || a.PID < 2:
+		return s.at(i, "that is no process of a box's")
+	case s.inside.n < 2 || die.n == 0 || die.first != s.inside.first:
+		return s.at(i, "the process that joins is not tied to nobox yet")
+	case s.of[kindUnshare].n+s.of[kindMapIDs].n+s.of[kindMapSelf].n+s.of[kindLoopbackUp].n+s.of[kindHostname].n > 0 || s.view.n > len(s.chowns()):
+		return s.at(i, "a box is made and joined")
+	case !s.Init.Reaper:
+		return s.at(i, "the process that joins is not in the box's pid namespace, its child is")
+	}
+	for j := s.inside.first + 1; j < len(s.Steps); j++ {
+		if s.Steps[j].Side == Inside {
+			if j != i {
+				return s.at(j, "something is done before the box is joined")
+			}
+			break
+		}
+	}
+	behind := func(from, to int) bool {
+		for j := from; j < to && j < len(s.kind); j++ {
+			if s.kind[j] == kindDieWithParent {
+				return true
+			}
+		}
+		return false
+	}
+	if !behind(i+1, s.Init.After+1) {
+		return s.at(i, "a change of ids unties the process from nobox")
+	}
+	if !behind(s.Init.After+1, len(s.Steps)) {
+		return s.at(i, "fork(2) does not hand the tie to nobox down")
+	}
+	return nil
+}
+
+// chowns are the steps that give something away, which a terminal needs too.
+func (s *survey) chowns() (out []int) {
+	for i, k := range s.kind {
+		if k == kindChown {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // other says whether flags of clone(2) hold any that makes no namespace.

@@ -12,7 +12,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, DieWithParent{}, Await{}, Unshare{}, MapSelf{}, SetIDs{}, Hostname{},
+	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},

@@ -13,6 +13,8 @@ func Makes(a Action) []Slot {
 		return []Slot{a.Into}
 	case OpenPTY:
 		return []Slot{a.Master, a.Peer}
+	case OpenDevpts:
+		return []Slot{a.Into}
 	case MakeTun:
 		return []Slot{a.Into}
 	}

@@ -439,6 +439,13 @@ func (l *lowerer) action(a plan.Action) error {
 	case plan.Unshare:
 		l.call(unix.SYS_UNSHARE, hex(int(a.Flags)))
 
+	case plan.Join:
+		l.call(unix.SYS_SETNS, num(a.FD), hex(a.Flags))
+
+	case plan.OpenDevpts:
+		l.make(l.slot(a.Into), unix.SYS_OPENAT2, cwd(), l.str("/dev/pts"),
+			l.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0, unix.RESOLVE_NO_SYMLINKS), num(sizeofOpenHow))
+
 	case plan.Hostname:
 		l.call(unix.SYS_SETHOSTNAME, l.str(a.Name), num(len(a.Name)))
 
@@ -545,7 +552,11 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_SYMLINKAT, l.str(a.Target), l.slot(a.In), l.str(a.Name))
 
 	case plan.Chown:
-		l.call(unix.SYS_FCHOWNAT, l.slot(a.In), l.str(a.Path), num(a.UID), num(a.GID), hex(unix.AT_SYMLINK_NOFOLLOW))
+		flags := unix.AT_SYMLINK_NOFOLLOW
+		if a.Path == "" {
+			flags = unix.AT_EMPTY_PATH
+		}
+		l.call(unix.SYS_FCHOWNAT, l.slot(a.In), l.str(a.Path), num(a.UID), num(a.GID), hex(flags))
 
 	case plan.Pivot:
 		// pivot_root(2), "pivot_root(".", ".")": the old root lands on top of

@@ -18,7 +18,7 @@ import (
 // inside has one of each action of the inside, with what a lowering needs.
 var inside = []plan.Action{
 	plan.DieWithParent{}, plan.Await{Event: plan.EventGo}, plan.MapSelf{UID: plan.IDMap{Count: 1}, GID: plan.IDMap{Count: 1}},
-	plan.SetIDs{UID: 1, GID: 2, Groups: []uint32{3}}, plan.Unshare{Flags: unix.CLONE_NEWNS}, plan.Hostname{Name: "box"}, plan.LoopbackUp{}, plan.PrivateMounts{},
+	plan.SetIDs{UID: 1, GID: 2, Groups: []uint32{3}}, plan.Unshare{Flags: unix.CLONE_NEWNS}, plan.Join{FD: 9, Flags: unix.CLONE_NEWNS}, plan.OpenDevpts{Into: 1}, plan.Hostname{Name: "box"}, plan.LoopbackUp{}, plan.PrivateMounts{},
 	plan.MakeTun{Name: "eth0", Index: 64, Into: 1}, plan.Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"},
 	plan.DeviceIPv6{Name: "eth0", Index: 64, Address: "fd00::1/64", Gateway: "fd00::2"}, plan.SendNet{Device: 1},
 	plan.OpenTree{Source: "/srv", Recursive: true, Attr: plan.Attr{ReadOnly: true}, Into: 1}, plan.CopyTree{Of: 1, Path: "a", Into: 2},

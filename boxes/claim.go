@@ -1,0 +1,154 @@
+package boxes
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Dir is where the directories of the boxes are.
+type Dir string
+
+// Of is the directory of a caller: "nobox" in XDG_RUNTIME_DIR, or in
+// /run/user/UID, which cron and ssh have and do not name, or nobox-UID in /tmp.
+func Of(runtimeDir string, uid uint32) Dir {
+	id := strconv.FormatUint(uint64(uid), 10)
+	for _, d := range []string{runtimeDir, "/run/user/" + id} {
+		if filepath.IsAbs(d) && private(d, uid) == nil {
+			return Dir(filepath.Join(d, "nobox"))
+		}
+	}
+	return Dir("/tmp/nobox-" + id)
+}
+
+// private says why a directory is not the caller's alone, nil if it is.
+func private(dir string, uid uint32) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return errors.New("it is not a directory")
+	case st.Uid != uid:
+		return fmt.Errorf("it belongs to uid %d", st.Uid)
+	case st.Mode&0o077 != 0:
+		return fmt.Errorf("others have access to it (mode %04o)", st.Mode&0o7777)
+	}
+	return nil
+}
+
+// make makes the directory, or checks that it is the caller's alone.
+func (d Dir) make(uid uint32) error {
+	if err := unix.Mkdir(string(d), 0o700); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("%s: %w", d, err)
+	}
+	if err := private(string(d), uid); err != nil {
+		return fmt.Errorf("%s: %w", d, err)
+	}
+	return nil
+}
+
+// A Claim is a name that is taken: nobody else has it until Release, or until
+// this process has ended.
+type Claim struct {
+	dir  string
+	lock int
+}
+
+// ErrTaken is a name that a running box has.
+var ErrTaken = errors.New("a box of that name is running")
+
+// startWait is how long a nobox that starts, or one that clears up behind a
+// killed one, may hold a lock without saying whose it is.
+const startWait = 2 * time.Second
+
+// Claim takes a name. The error is ErrTaken where a running box has it.
+//
+// Preconditions: the name is Valid.
+func (d Dir) Claim(name string, uid uint32) (*Claim, error) {
+	if err := d.make(uid); err != nil {
+		return nil, err
+	}
+	c := &Claim{dir: filepath.Join(string(d), name)}
+	for limit := time.Now().Add(startWait); ; {
+		if err := unix.Mkdir(c.dir, 0o700); err != nil && err != unix.EEXIST {
+			return nil, err
+		}
+		fd, err := unix.Open(c.dir+"/lock", unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err == unix.ENOENT {
+			continue // removed in between
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch err := lock(fd); {
+		case err == unix.EAGAIN || err == unix.EACCES:
+			unix.Close(fd)
+			// Its holder may be about to go, or to say who it is.
+			if e, err := read(c.dir); err == nil && e.alive() || time.Now().After(limit) {
+				return nil, ErrTaken
+			}
+			unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil)
+			continue
+		case err != nil:
+			unix.Close(fd)
+			return nil, err
+		}
+		if !same(fd, c.dir+"/lock") {
+			unix.Close(fd) // removed before it was locked
+			continue
+		}
+		c.lock = fd
+		os.Remove(c.dir + "/state") // of a nobox that was killed
+		return c, nil
+	}
+}
+
+// Say keeps what is to be known of the box.
+func (c *Claim) Say(e Entry) error {
+	text, err := e.text()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.dir+"/state.new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(c.dir+"/state.new", c.dir+"/state")
+}
+
+// Release gives the name up and leaves nothing of it.
+func (c *Claim) Release() {
+	clear(c.dir)
+	unix.Close(c.lock)
+}
+
+// clear removes a box's directory. Preconditions: the lock is held.
+func clear(dir string) {
+	for _, f := range []string{"state", "state.new", "lock"} {
+		os.Remove(dir + "/" + f)
+	}
+	os.Remove(dir)
+}
+
+// lock takes the lock of an open file; fcntl(2), open file description locks.
+func lock(fd int) error {
+	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+}
+
+// locked says whether somebody has the lock of an open file.
+func locked(fd int) bool {
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
+}
+
+// same says whether an open file is still what a path leads to.
+func same(fd int, path string) bool {
+	var a, b unix.Stat_t
+	return unix.Fstat(fd, &a) == nil && unix.Lstat(path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+}

@@ -1,0 +1,235 @@
+package boxes
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// An Entry is what there is to know of a box.
+type Entry struct {
+	Name    string    `json:"name"`
+	Nobox   Process   `json:"nobox"`  // the nobox that runs it
+	Init    Process   `json:"init"`   // its pid 1
+	Reaper  bool      `json:"reaper"` // which is nobox's reaper, and the command its child
+	Since   time.Time `json:"since"`
+	Args    []Text    `json:"args"` // nobox's own arguments, the command included
+	Command []Text    `json:"command"`
+	Cwd     Text      `json:"cwd"`
+}
+
+// A Process is known by its number and when it started, in clock ticks since
+// the machine did; proc_pid_stat(5). Numbers are given again, times are not.
+type Process struct {
+	PID     int    `json:"pid"`
+	Started uint64 `json:"started"`
+}
+
+// Text is a string that need not be UTF-8, as arguments and paths.
+type Text string
+
+func (t Text) MarshalText() ([]byte, error) { return []byte(strconv.QuoteToASCII(string(t))), nil }
+
+func (t *Text) UnmarshalText(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	*t = Text(s)
+	return err
+}
+
+// ProcessOf is the process of that number as it is now.
+func ProcessOf(pid int) (Process, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return Process{}, err
+	}
+	// The name, in parentheses, may hold anything.
+	i := bytes.LastIndexByte(b, ')')
+	f := strings.Fields(string(b[i+1:]))
+	if i < 0 || len(f) < 20 {
+		return Process{}, errors.New("/proc/PID/stat is not as proc(5) has it")
+	}
+	start, err := strconv.ParseUint(f[19], 10, 64)
+	return Process{pid, start}, err
+}
+
+// Open is a pidfd of the process, or an error if it is no more.
+func (p Process) Open() (int, error) {
+	fd, err := unix.PidfdOpen(p.PID, 0)
+	if err != nil {
+		return -1, err
+	}
+	// Of the number's present holder; it is the one meant if it started then.
+	if now, err := ProcessOf(p.PID); err != nil || now != p {
+		unix.Close(fd)
+		return -1, unix.ESRCH
+	}
+	return fd, nil
+}
+
+func (e Entry) alive() bool {
+	fd, err := e.Nobox.Open()
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
+
+// maxState is more than any command line the kernel takes, quoted.
+const maxState = 32 << 20
+
+func (e Entry) text() ([]byte, error) { return json.Marshal(e) }
+
+func read(dir string) (Entry, error) {
+	var e Entry
+	fd, err := unix.Open(dir+"/state", unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return e, err
+	}
+	f := os.NewFile(uintptr(fd), "state")
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() || st.Size() > maxState {
+		return e, errors.New("it is no state of a box")
+	}
+	b := make([]byte, st.Size())
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal(b, &e)
+}
+
+// ErrNone is a name that no running box has.
+var ErrNone = errors.New("no box of that name is running")
+
+// Find is the running box of a name; ErrNone if there is none.
+func (d Dir) Find(name string, uid uint32) (Entry, error) {
+	if err := private(string(d), uid); err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return Entry{}, ErrNone
+		}
+		return Entry{}, fmt.Errorf("%s: %w", d, err)
+	}
+	dir := filepath.Join(string(d), name)
+	fd, err := unix.Open(dir+"/lock", unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Entry{}, ErrNone
+	}
+	defer unix.Close(fd)
+	if locked(fd) {
+		e, err := read(dir)
+		if errors.Is(err, unix.ENOENT) {
+			return Entry{}, ErrNone // it only starts
+		}
+		return e, err
+	}
+	// Left by a nobox that was killed.
+	if lock(fd) == nil && same(fd, dir+"/lock") {
+		clear(dir)
+	}
+	return Entry{}, ErrNone
+}
+
+// List is every running box, by name. What noboxes that were killed left is
+// removed.
+func (d Dir) List(uid uint32) ([]Entry, error) {
+	names, err := os.ReadDir(string(d))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []Entry
+	for _, n := range names {
+		e, err := d.Find(n.Name(), uid)
+		if errors.Is(err, ErrNone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out, nil
+}
+
+// Valid says why a name is none, nil if it is one: as docker has it.
+func Valid(name string) error {
+	if name == "" || len(name) > 64 {
+		return errors.New("a name has 1 to 64 bytes")
+	}
+	for i, c := range []byte(name) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i > 0 && (c == '-' || c == '_' || c == '.'):
+		default:
+			return errors.New(`a name has letters, digits and, not first, "-", "_" and "."`)
+		}
+	}
+	return nil
+}
+
+// Joinable is a process whose namespaces are the box's: its pid 1, if that is
+// the command, else a child of the reaper, which itself is closed to all. The
+// pidfd is the caller's to close. The error is ErrNone if the box ended.
+func (e Entry) Joinable() (Process, int, error) {
+	fd, err := e.Init.Open()
+	if err != nil {
+		return Process{}, -1, ErrNone
+	}
+	if !e.Reaper {
+		return e.Init, fd, nil
+	}
+	defer unix.Close(fd)
+	pid := strconv.Itoa(e.Init.PID)
+	b, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+	if err != nil {
+		return Process{}, -1, ErrNone
+	}
+	for _, f := range strings.Fields(string(b)) {
+		child, err := strconv.Atoi(f)
+		if err != nil {
+			continue
+		}
+		p, err := ProcessOf(child)
+		if err != nil {
+			continue
+		}
+		if fd, err := p.Open(); err == nil {
+			if p.direct() {
+				return p, fd, nil
+			}
+			unix.Close(fd)
+		}
+	}
+	return Process{}, -1, ErrNone
+}
+
+// direct says whether the process is in a user namespace right below the
+// caller's own, as the box's is: what runs in a box that may make more of them
+// is not to choose which one is joined (CVE-2022-31214). ioctl_nsfs(2).
+func (p Process) direct() bool {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(p.PID)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	parent, err := unix.IoctlRetInt(fd, unix.NS_GET_PARENT)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(parent)
+	var a, b unix.Stat_t
+	return unix.Fstat(parent, &a) == nil && unix.Stat("/proc/self/ns/user", &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+}

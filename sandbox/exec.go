@@ -1,0 +1,130 @@
+package sandbox
+
+import (
+	"golang.org/x/sys/unix"
+
+	"nobox/host"
+	"nobox/idmap"
+	"nobox/plan"
+)
+
+// Joined is a box that runs, for CompileExec: what it was asked to be, and a
+// process that is in it.
+type Joined struct {
+	Options Options
+	PID     int // a process of the box's
+	FD      int // a pidfd of it
+}
+
+// CompileExec makes the plan of one more command in a box that runs. x has what
+// the command is to be: Command, User, Workdir, Env, EnvHost, Ulimits, Terminal
+// and Timeout; in all else it is as the box was asked to be. The command gets
+// what the box's own has: the namespaces, the root, the ids, the capabilities
+// and the filter.
+//
+// Preconditions: f answers QuestionsOf and MoreQuestions of the box's options.
+func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
+	o := j.Options
+	o.Command, o.Terminal, o.Timeout, o.AsPid1 = x.Command, x.Terminal, x.Timeout, false
+	if x.User != "" {
+		o.User = x.User
+	}
+	if x.Workdir != "" {
+		o.Workdir = x.Workdir
+	}
+	o.Env = append(append([]EnvVar{}, o.Env...), x.Env...)
+	o.EnvHost = o.EnvHost || x.EnvHost
+	o.Ulimits = append(append([]Ulimit{}, o.Ulimits...), x.Ulimits...)
+	if err := validate(&o, f); err != nil {
+		return nil, err
+	}
+	ids, err := idmap.Choose(mapRequest(&o), f.IDs)
+	if err != nil {
+		return nil, err
+	}
+	who, err := lookupUser(&o, f, ids)
+	if err != nil {
+		return nil, err
+	}
+	v := newView(&o, f)
+	if v.err != nil {
+		return nil, v.err
+	}
+	caps, err := capabilities(&o, f, who)
+	if err != nil {
+		return nil, err
+	}
+	filter, filterFrom, err := filterOf(&o, f, caps.keep)
+	if err != nil {
+		return nil, err
+	}
+	terminal := wantsTerminal(&o, f)
+
+	b := &plan.Builder{}
+	b.Host("", "", plan.Clone{})
+	b.Inside("", "the command ends with this nobox, and with the box", plan.DieWithParent{})
+	b.Inside("", "", plan.Join{PID: j.PID, FD: j.FD, Flags: namespaces(o.Net) | unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
+	b.Inside("", "a change of ids took the tie away", plan.DieWithParent{})
+	b.Inside("", "", plan.SetUmask{Mask: f.Umask})
+	b.Inside("", "", plan.NewSession{})
+	if terminal {
+		devpts, master, peer := b.NewSlot(), b.NewSlot(), b.NewSlot()
+		b.Inside("-t", "", plan.OpenDevpts{Into: devpts})
+		b.Inside("-t", "job control, and no way into the caller's terminal", plan.OpenPTY{
+			Devpts: devpts, Master: master, Peer: peer, Size: f.Streams.Size, Termios: f.Streams.Termios})
+		if who.uid != 0 {
+			gid := who.gid
+			if mapped(ids.HostGID(ttyGid)) {
+				gid = ttyGid
+			}
+			b.Inside("-u", "", plan.Chown{In: peer, UID: who.uid, GID: gid})
+		}
+		b.Inside("", "nobox relays it to the caller's terminal", plan.SendPTY{Master: master})
+		b.Host("", "", plan.TakePTY{})
+		b.Inside("", "", plan.TakeTTY{Peer: peer, Streams: f.Streams.TTY})
+	}
+	privileges(b, &o, f, ids, who, caps, filter.Own)
+	if terminal {
+		b.Host("", "", plan.Watch{})
+		b.Host("", "", plan.Release{Event: plan.EventGo})
+		b.Inside("", "", plan.Await{Event: plan.EventGo})
+	}
+	if filter.Own {
+		b.Inside(filterFrom, "whoever waits for the command keeps to it as well", filter)
+	}
+	p := &plan.Plan{Init: plan.Init{Reaper: true, After: len(b.Steps) - 1}}
+	b.Inside("", "fork(2) does not hand the tie down", plan.DieWithParent{})
+	if err := command(b, &o, f, v, who, terminal, filter, filterFrom); err != nil {
+		return nil, err
+	}
+	p.Steps, p.Slots = b.Steps, b.Slots()
+	return p, nil
+}
+
+// PrepareExec answers the questions of the box's options and compiles x.
+func PrepareExec(j Joined, x Options) (*plan.Plan, *host.Facts, error) {
+	if err := checkFiles(); err != nil {
+		return nil, &host.Facts{}, err
+	}
+	f := probe(j.Options)
+	f.Look(MoreQuestions(j.Options, &f))
+	p, err := CompileExec(j, x, &f)
+	if err == nil {
+		err = p.Check()
+	}
+	return p, &f, err
+}
+
+// Exec runs one more command in a box that runs, and returns when it has ended.
+//
+// Preconditions: as Run.
+func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
+	p, f, err := PrepareExec(j, x)
+	if err != nil {
+		return Result{}, f, err
+	}
+	o := j.Options
+	o.Terminal, o.Timeout = x.Terminal, x.Timeout
+	r, err := attempt(o, f, p, h)
+	return r, f, err
+}
