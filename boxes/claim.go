@@ -77,7 +77,14 @@ func (d Dir) Claim(name string, uid uint32) (*Claim, error) {
 	}
 	c := &Claim{dir: filepath.Join(string(d), name)}
 	for limit := time.Now().Add(startWait); ; {
-		if err := unix.Mkdir(c.dir, 0o700); err != nil && err != unix.EEXIST {
+		switch err := unix.Mkdir(c.dir, 0o700); err {
+		case nil, unix.EEXIST:
+		case unix.ENOENT:
+			if err := d.make(uid); err != nil { // the last box that ended removed it
+				return nil, err
+			}
+			continue
+		default:
 			return nil, err
 		}
 		fd, err := unix.Open(c.dir+"/lock", unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -134,6 +141,7 @@ func clear(dir string) {
 		os.Remove(dir + "/" + f)
 	}
 	os.Remove(dir)
+	os.Remove(filepath.Dir(dir)) // if it was the last
 }
 
 // lock takes the lock of an open file; fcntl(2), open file description locks.

@@ -2,6 +2,7 @@ package boxes
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,12 +39,24 @@ type Process struct {
 // Text is a string that need not be UTF-8, as arguments and paths.
 type Text string
 
-func (t Text) MarshalText() ([]byte, error) { return []byte(strconv.QuoteToASCII(string(t))), nil }
+// odd is what stands before a text that JSON could not hold as it is.
+const odd = "base64:"
+
+func (t Text) MarshalText() ([]byte, error) {
+	if utf8.ValidString(string(t)) && !strings.HasPrefix(string(t), odd) {
+		return []byte(t), nil
+	}
+	return []byte(odd + base64.StdEncoding.EncodeToString([]byte(t))), nil
+}
 
 func (t *Text) UnmarshalText(b []byte) error {
-	s, err := strconv.Unquote(string(b))
-	*t = Text(s)
-	return err
+	*t = Text(b)
+	if rest, is := strings.CutPrefix(string(b), odd); is {
+		b, err := base64.StdEncoding.DecodeString(rest)
+		*t = Text(b)
+		return err
+	}
+	return nil
 }
 
 // ProcessOf is the process of that number as it is now.

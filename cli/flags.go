@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"nobox/boxes"
 	"nobox/doctor"
 	"nobox/plan"
 	"nobox/sandbox"
@@ -156,6 +157,21 @@ A tree in which something is mounted becomes one overlay for each part without, 
 
   nobox --cwd=overlay --overlay-dir ~/changes -- make`,
 		set: func(v string, o *Invocation) error { return o.overlayDir(v) },
+	},
+	{
+		name: "name", arg: "NAME", group: groupBox,
+		what: "name the box",
+		help: "a name for nobox exec, ps and stop",
+		long: `Gives the box a name, by which "nobox exec", "nobox stop" and the others find it while it runs, and which "nobox ps" lists. No two boxes of a user that run have the same. Letters and digits may be in it and, not first, "-", "_" and ".", 64 at most.
+
+What is known of the box is kept in a directory of the caller's, below XDG_RUNTIME_DIR or in /tmp, and removed when the box ends.`,
+		set: func(v string, o *Invocation) error {
+			if err := boxes.Valid(v); err != nil {
+				return err
+			}
+			o.Name = v
+			return nil
+		},
 	},
 	{
 		name: "hostname", arg: "NAME", group: groupBox,
@@ -720,6 +736,21 @@ var verbs = [...]verb{
   sudo apparmor_parser -r /etc/apparmor.d/nobox`},
 	{name: doctor.InsideVerb, hidden: true, help: "a part of nobox doctor",
 		long: `Is what nobox doctor starts in new namespaces, to try what can be done there.`},
+	{name: "exec", args: "[FLAGS] NAME [-- COMMAND...]", help: "one more command in a box that runs",
+		long: `Runs a command, or a shell, in a box that has a name and runs: in all its namespaces, with its root, its ids and its environment, with no capability and no system call more than the box's own command has. Of the flags of a run it has -t, -u, -w, -e, --env-file, --env-host, --ulimit, --timeout, --stop-timeout and --explain.
+
+The command ends with this nobox, and with the box.
+
+  nobox --name web -- ./server &
+  nobox exec web -- ps aux`},
+	{name: "ps", args: "[--json]", help: "the boxes that have a name and run",
+		long: `Lists the boxes of the caller that have a name (--name) and run: the name, the host's number of its pid 1, for how long, and the command. What a nobox that was killed left behind is removed.`},
+	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs",
+		long: `Asks the command of a box to end, by TERM, and kills all that is in the box after the box's own --stop-timeout (10 seconds), or after --time. With --time 0 it is killed at once. Returns when the box has ended.`},
+	{name: "wait", args: "NAME...", help: "wait until a box has ended",
+		long: `Returns when the boxes have ended.`},
+	{name: "inspect", args: "NAME...", help: "all there is to know of a box, as JSON",
+		long: `Prints what is known of a box: its processes by number and when they started, when it was started, where, and with which arguments. "nobox --explain" with the same arguments says what it is made of.`},
 	{name: "version", help: "the version",
 		long: `Prints the version.`},
 	{name: "completion", args: "bash|zsh|fish", help: "completions for a shell",
@@ -746,7 +777,7 @@ A path that was changed outside since the changes began is not overwritten, and 
 
 // laterVerbs are verbs of nobox's contract that this version does not have.
 var laterVerbs = []string{
-	"exec", "ps", "stop", "logs", "attach", "inspect",
+	"logs", "attach",
 	"image", "oci", "bwrap",
 }
 

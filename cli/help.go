@@ -71,9 +71,16 @@ func page() string {
 			names = append(names, v.name)
 		}
 	}
-	half := (len(names) + 1) / 2
-	row(&b, "  nobox VERB [ARG...]", 41, strings.Join(names[:half], ", ")+",")
-	row(&b, "", 41, all(names[half:]))
+	left := "  nobox VERB [ARG...]"
+	for len(names) > 0 { // as many a line as fit
+		n := len(names)
+		line := all(names)
+		for ; 41+len(line) > width && n > 1; line = strings.Join(names[:n], ", ") + "," {
+			n--
+		}
+		row(&b, left, 41, line)
+		left, names = "", names[n:]
+	}
 	b.WriteByte('\n')
 	for _, e := range examples {
 		// Written under the line where it does not fit beside it.

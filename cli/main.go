@@ -28,9 +28,9 @@ func Main(args []string) int {
 	}
 	switch inv.Verb {
 	case "help":
-		return print(Help(inv.Topic))
+		return write(Help(inv.Topic))
 	case "version":
-		return print(Version())
+		return write(Version())
 	case "doctor":
 		return diagnose(inv)
 	case doctor.InsideVerb:
@@ -39,11 +39,11 @@ func Main(args []string) int {
 			SayError(os.Stderr, fmt.Errorf("cannot try what a box needs: %w", err))
 			return ExitCannot
 		}
-		return print(out)
+		return write(out)
 	case "completion":
-		return print(Completion(inv.Topic))
+		return write(Completion(inv.Topic))
 	case "man":
-		return print(Man())
+		return write(Man())
 	case "diff":
 		return diff(inv)
 	case "apply":
@@ -55,6 +55,9 @@ func Main(args []string) int {
 	case "owned-inside":
 		return ownedInside(inv)
 	}
+	if inv.Verb != "" {
+		return boxVerb(inv)
+	}
 	if inv.Review {
 		own := inv.Options.OverlayDir == ""
 		if inv.Explain == "" {
@@ -62,7 +65,7 @@ func Main(args []string) int {
 				SayError(os.Stderr, err)
 				return ExitCannot
 			}
-			code := run(inv)
+			code := run(inv, args)
 			if r := review(inv.Options.OverlayDir, own); code == 0 {
 				code = r
 			}
@@ -72,12 +75,12 @@ func Main(args []string) int {
 	if inv.Explain != "" {
 		return explain(inv)
 	}
-	return run(inv)
+	return run(inv, args)
 }
 
-// print writes to stdout; a reader that is gone is no reason to be silent
+// write writes to stdout; a reader that is gone is no reason to be silent
 // about it in the exit code.
-func print(s string) int {
+func write(s string) int {
 	if _, err := os.Stdout.WriteString(s); err != nil {
 		SayError(os.Stderr, fmt.Errorf("cannot write: %w", bare(err)))
 		return ExitCannot
@@ -91,7 +94,7 @@ const exitLacking = 1
 // diagnose prints what this machine has of what a box may need.
 func diagnose(inv *Invocation) int {
 	if slices.Contains(inv.Words, "--apparmor-profile") {
-		return print(doctor.Profile(doctor.Binary()))
+		return write(doctor.Profile(doctor.Binary()))
 	}
 	t := doctor.Look(doctorTrials())
 	lines := doctor.Lines(&t)
@@ -104,7 +107,7 @@ func diagnose(inv *Invocation) int {
 	} else {
 		out = doctorText(lines, columns(os.Stdout), colourful(os.Stdout))
 	}
-	if code := print(out); code != 0 {
+	if code := write(out); code != 0 {
 		return code
 	}
 	if !doctor.MainJob(&t) {
@@ -120,27 +123,32 @@ func explain(inv *Invocation) int {
 		sayFailure(sandbox.Diagnose(err, inv.Options, f))
 		return ExitCannot
 	}
-	switch inv.Explain {
+	return explained(inv.Explain, p)
+}
+
+// explained prints a plan.
+func explained(how string, p *plan.Plan) int {
+	switch how {
 	case "syscalls":
 		s, err := userns.Syscalls(p)
 		if err != nil {
 			SayError(os.Stderr, err)
 			return ExitCannot
 		}
-		return print(s)
+		return write(s)
 	case "json":
 		b, err := p.JSON()
 		if err != nil {
 			SayError(os.Stderr, err)
 			return ExitCannot
 		}
-		return print(string(bytes.TrimRight(b, "\n")) + "\n")
+		return write(string(bytes.TrimRight(b, "\n")) + "\n")
 	}
-	return print(p.String())
+	return write(p.String())
 }
 
 // run runs the box.
-func run(inv *Invocation) int {
+func run(inv *Invocation, args []string) int {
 	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }}
 	statusFD := -1
 	if inv.StatusFD != 0 {
@@ -161,7 +169,13 @@ func run(inv *Invocation) int {
 			last = at
 		}
 	}
+	release, err := claim(inv, args, &h)
+	if err != nil {
+		SayError(os.Stderr, err)
+		return ExitCannot
+	}
 	r, f, err := sandbox.Run(inv.Options, h)
+	release()
 	for _, t := range times {
 		SayNote(os.Stderr, t)
 	}

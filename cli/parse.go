@@ -30,6 +30,10 @@ type Invocation struct {
 	JSON, Force, Yes, HandBack bool     // their flags
 	StatusFD                   int      // 0 is none
 	Verbose                    bool
+	Name                       string // of the box, "" for none
+
+	Names    []string      // the boxes that exec, stop, wait and inspect are about
+	StopTime time.Duration // stop: until the box is killed, negative for its own
 
 	parsing
 }
@@ -411,6 +415,8 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 	case doctor.InsideVerb:
 		o.Words = args
 		return o, nil
+	case "ps", "exec", "stop", "inspect", "wait":
+		return parseBoxVerb(v, args)
 	}
 	most := 0
 	if v.args != "" {

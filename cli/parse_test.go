@@ -316,7 +316,7 @@ func TestMistakes(t *testing.T) {
 		{"go test -test.v", `cannot run go: a command stands behind "--": nobox -- go test -test.v`},
 		{"ubuntu -- bash", `cannot make sense of ubuntu: nothing but flags stands before "--": nobox -- bash`},
 		{"--net=none ubuntu --read-only -- bash -l", `cannot make sense of ubuntu: nothing but flags stands before "--": nobox --net=none --read-only -- bash -l`},
-		{"--verbose ps aux", `cannot run ps: a command stands behind "--": nobox --verbose -- ps aux`},
+		{"--verbose ps aux", "cannot ps (--verbose): the verb stands first and takes no flags: nobox ps"},
 		{"verson", `cannot run verson: a command stands behind "--": nobox -- verson` + "\n" + `hint: did you mean nobox version?`},
 
 		// flags there are not
@@ -340,8 +340,11 @@ func TestMistakes(t *testing.T) {
 		{"-rm 1g", "cannot use -m: not in this version\n" + `hint: "nobox help" lists the flags`},
 
 		// verbs
-		{"exec x ls", "cannot exec: not in this version\nhint: a command of that name runs so: nobox -- exec x ls"},
-		{"ps", "cannot ps: not in this version\nhint: a command of that name runs so: nobox -- ps"},
+		{"exec x ls", `cannot exec: flags stand before the name, and a command behind "--"`},
+		{"exec", "cannot exec: in which box? nobox ps lists those that have a name"},
+		{"logs", "cannot logs: not in this version\nhint: a command of that name runs so: nobox -- logs"},
+		{"ps aux", "cannot ps: no name goes with it"},
+		{"stop", "cannot stop: which box? nobox ps lists those that have a name"},
 		{"version x", "cannot version (x): nothing goes with it"},
 		{"version --net=none", "cannot version (--net=none): nothing goes with it"},
 		{"man --", "cannot man (--): nothing goes with it"},
@@ -352,7 +355,7 @@ func TestMistakes(t *testing.T) {
 		{"help hostnam", "cannot help with hostnam: there is no such flag, verb or task; did you mean --hostname?"},
 		{"help xyzzy", "cannot help with xyzzy: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
 		{"help --", "cannot help with --: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
-		{"help exec", "cannot help with exec: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"help logs", "cannot help with logs: not in this version\n" + `hint: "nobox help" lists the flags`},
 		{"help --memory", "cannot help with --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
 
 		// Box

@@ -86,3 +86,7 @@ func Machine() (uint16, []byte) {
 	}
 	return uint16(buf[18]) | uint16(buf[19])<<8, buf
 }
+
+// RuntimeDir is the caller's XDG_RUNTIME_DIR, as the environment has it, and
+// the caller's uid.
+func RuntimeDir() (string, uint32) { return os.Getenv("XDG_RUNTIME_DIR"), uint32(os.Getuid()) }

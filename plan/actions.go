@@ -102,6 +102,9 @@ var namespaces = []struct {
 }
 
 func (a Clone) String() string {
+	if a.Flags == 0 {
+		return "start a process"
+	}
 	return "start a process in new namespaces: " + namespaceNames(a.Flags)
 }
 func (a Clone) Cannot() string { return "create the namespaces" }
@@ -565,6 +568,9 @@ type Chown struct {
 }
 
 func (a Chown) String() string {
+	if a.Path == "" {
+		return fmt.Sprintf("give #%d to %d:%d", a.In, a.UID, a.GID)
+	}
 	return fmt.Sprintf("give %s in tree #%d to %d:%d", quote(a.Path), a.In, a.UID, a.GID)
 }
 func (a Chown) Cannot() string { return "give away " + quote(a.Path) }

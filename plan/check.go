@@ -34,9 +34,8 @@ func (e *CheckError) Error() string {
 // plan: not the reasons, not the options, only the steps.
 func (p *Plan) Check() error {
 	s := surveyOf(p)
-	joins := s.of[kindJoin].n > 0
 	for i := range checks {
-		if joins && makesBox(checks[i].name) {
+		if !s.concerns(checks[i].name) {
 			continue
 		}
 		if e := checks[i].broken(s); e != nil {
@@ -86,14 +85,14 @@ var checks = [...]struct {
 	{"command", badCommand},
 }
 
-// makesBox says whether a check is about what makes a box: a plan that joins one
-// makes none of it, which "join" sees to.
-func makesBox(name string) bool {
-	switch name {
-	case "namespaces", "id-map", "ids-before-mounts", "propagation", "root", "trees", "writable":
-		return true
+// concerns says whether a check is about a plan such as this one: a plan that
+// joins a box has nothing of what makes one, which "join" sees to.
+func (s *survey) concerns(check string) bool {
+	switch check {
+	case "namespaces", "id-map", "ids-before-mounts", "propagation", "root", "trees", "writable", "landlock":
+		return s.of[kindJoin].n == 0
 	}
-	return false
+	return true
 }
 
 // kind is the type of a step's action.
@@ -782,7 +781,7 @@ func badTree(s *survey) *CheckError {
 func badPath(s *survey) *CheckError {
 	for i := range s.Steps {
 		do := s.Steps[i].Do
-		if name, ok := nameInTree(do); ok && (name == "" || absolute(name) || climbs(name)) {
+		if name, ok := nameInTree(do); ok && (name == "" && s.kind[i] != kindChown || absolute(name) || climbs(name)) {
 			return s.at(i, "a name leads out of its tree")
 		}
 		if path, ok := pathInBox(do); ok && !absolute(string(path)) {

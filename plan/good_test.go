@@ -51,6 +51,7 @@ type shape struct {
 	reaper   bool
 	rootfs   bool // a read-only root that lacks mount points
 	network  bool // one in user space
+	join     bool // a box that runs, for one more command
 }
 
 // good are the plans that the bad ones are made from.
@@ -61,11 +62,15 @@ var good = map[string]shape{
 	"as-pid-1-terminal": {ranges: true, terminal: true},
 	"rootfs":            {ranges: true, reaper: true, rootfs: true},
 	"network":           {reaper: true, network: true},
+	"join":              {join: true, terminal: true, reaper: true},
 }
 
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
 // everything.
 func (g shape) plan() *Plan {
+	if g.join {
+		return joining()
+	}
 	const (
 		caps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_KILL
 		ids  = 65536
@@ -208,4 +213,43 @@ func (g shape) plan() *Plan {
 		p.Notes = []string{"one id only: /etc/subuid grants me no range; remedy: sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 me"}
 	}
 	return p
+}
+
+// joining is a plan of one more command in a box, as sandbox.CompileExec would
+// make it.
+func joining() *Plan {
+	b := &Builder{}
+	b.Host("", "", Clone{})
+	b.Inside("", "the command ends with this nobox, and with the box", DieWithParent{})
+	b.Inside("", "", Join{4711, 9, unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
+	b.Inside("", "a change of ids took the tie away", DieWithParent{})
+	b.Inside("", "", SetUmask{0o022})
+	b.Inside("", "", NewSession{})
+	pts, master, peer := b.NewSlot(), b.NewSlot(), b.NewSlot()
+	b.Inside("-t", "", OpenDevpts{pts})
+	b.Inside("-t", "job control, and no way into the caller's terminal", OpenPTY{Devpts: pts, Master: master, Peer: peer, Size: unix.Winsize{Row: 24, Col: 80}})
+	b.Inside("-u", "", Chown{peer, "", 1000, 5})
+	b.Inside("", "nobox relays it to the caller's terminal", SendPTY{master})
+	b.Host("", "", TakePTY{})
+	b.Inside("", "", TakeTTY{peer, [3]bool{true, true, true}})
+	b.Inside("", "", DropBounding{1 << unix.CAP_CHOWN, 40})
+	b.Inside("", "", Securebits{0xef})
+	b.Inside("-u", "", SetIDs{1000, 1000, []uint32{}})
+	b.Inside("", "", SetCaps{})
+	b.Inside("", "no program can give more than this", NoNewPrivs{})
+	b.Inside("", "", NotDumpable{})
+	b.Inside("", "a change of ids takes the tie away", DieWithParent{})
+	b.Inside("", "", SessionKeyring{true})
+	b.Host("", "", Watch{})
+	b.Host("", "", Release{EventGo})
+	b.Inside("", "", Await{EventGo})
+	b.Inside("", "whoever waits for the command keeps to it as well", Filter{"a list", true, " program"})
+	after := len(b.Steps) - 1
+	b.Inside("", "fork(2) does not hand the tie down", DieWithParent{})
+	b.Inside("", "", Foreground{true})
+	b.Inside("-w", "", Chdir{"/"})
+	b.Inside("", "", CloseFiles{})
+	b.Inside("", "", RestoreSignals{})
+	b.Inside("", "", Exec{[]BoxPath{"/bin/sh"}, []string{"sh"}, []string{"PATH=/bin", "TOKEN=secret"}})
+	return &Plan{Steps: b.Steps, Init: Init{Reaper: true, After: after}, Slots: b.Slots()}
 }

@@ -1,12 +1,17 @@
 package sandbox
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"nobox/host"
 	"nobox/idmap"
 	"nobox/plan"
 )
+
+// scopeSignal is LANDLOCK_SCOPE_SIGNAL; linux/landlock.h.
+const scopeSignal = 1 << 1
 
 // Joined is a box that runs, for CompileExec: what it was asked to be, and a
 // process that is in it.
@@ -16,25 +21,32 @@ type Joined struct {
 	FD      int // a pidfd of it
 }
 
-// CompileExec makes the plan of one more command in a box that runs. x has what
-// the command is to be: Command, User, Workdir, Env, EnvHost, Ulimits, Terminal
-// and Timeout; in all else it is as the box was asked to be. The command gets
-// what the box's own has: the namespaces, the root, the ids, the capabilities
-// and the filter.
-//
-// Preconditions: f answers QuestionsOf and MoreQuestions of the box's options.
-func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
+// with is what the box was asked to be, for another command.
+func (j Joined) with(x Options) Options {
 	o := j.Options
-	o.Command, o.Terminal, o.Timeout, o.AsPid1 = x.Command, x.Terminal, x.Timeout, false
+	o.Command, o.Terminal, o.AsPid1 = x.Command, x.Terminal, false
+	o.Timeout, o.StopTimeout = x.Timeout, x.StopTimeout
 	if x.User != "" {
 		o.User = x.User
 	}
 	if x.Workdir != "" {
 		o.Workdir = x.Workdir
 	}
-	o.Env = append(append([]EnvVar{}, o.Env...), x.Env...)
+	o.Env = slices.Concat(o.Env, x.Env)
 	o.EnvHost = o.EnvHost || x.EnvHost
-	o.Ulimits = append(append([]Ulimit{}, o.Ulimits...), x.Ulimits...)
+	o.Ulimits = slices.Concat(o.Ulimits, x.Ulimits)
+	return o
+}
+
+// CompileExec makes the plan of one more command in a box that runs. x has what
+// the command is to be: Command, User, Workdir, Env, EnvHost, Ulimits, Terminal
+// and Timeout; in all else it is as the box was asked to be. The command gets
+// what the box's own has: the namespaces, the root, the ids, the capabilities
+// and the filter.
+//
+// Preconditions: f answers QuestionsOf and MoreQuestions of the options merged.
+func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
+	o := j.with(x)
 	if err := validate(&o, f); err != nil {
 		return nil, err
 	}
@@ -59,6 +71,10 @@ func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 		return nil, err
 	}
 	terminal := wantsTerminal(&o, f)
+	box, err := Compile(j.Options, f)
+	if err != nil {
+		return nil, err
+	}
 
 	b := &plan.Builder{}
 	b.Host("", "", plan.Clone{})
@@ -89,6 +105,14 @@ func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 		b.Host("", "", plan.Release{Event: plan.EventGo})
 		b.Inside("", "", plan.Await{Event: plan.EventGo})
 	}
+	for _, s := range box.Steps {
+		if wall, ok := s.Do.(plan.Landlock); ok {
+			// A domain of its own could not signal the box's processes. The pid
+			// namespace holds signals in the box already.
+			wall.Scoped &^= scopeSignal
+			b.Inside("", "a second wall, as the box has it", wall)
+		}
+	}
 	if filter.Own {
 		b.Inside(filterFrom, "whoever waits for the command keeps to it as well", filter)
 	}
@@ -106,8 +130,9 @@ func PrepareExec(j Joined, x Options) (*plan.Plan, *host.Facts, error) {
 	if err := checkFiles(); err != nil {
 		return nil, &host.Facts{}, err
 	}
-	f := probe(j.Options)
-	f.Look(MoreQuestions(j.Options, &f))
+	o := j.with(x)
+	f := probe(o)
+	f.Look(MoreQuestions(o, &f))
 	p, err := CompileExec(j, x, &f)
 	if err == nil {
 		err = p.Check()
@@ -123,8 +148,10 @@ func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
 	if err != nil {
 		return Result{}, f, err
 	}
-	o := j.Options
-	o.Terminal, o.Timeout = x.Terminal, x.Timeout
-	r, err := attempt(o, f, p, h)
+	r, err := attempt(j.with(x), f, p, h)
 	return r, f, err
 }
+
+// Caller is the XDG_RUNTIME_DIR, "" if there is none, and the uid of whoever
+// started nobox.
+func Caller() (runtimeDir string, uid uint32) { return host.RuntimeDir() }

@@ -1,0 +1,342 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"nobox/boxes"
+	"nobox/sandbox"
+)
+
+// execFlags are the flags of a run that nobox exec has too: those about the
+// command, not about the box.
+var execFlags = [...]string{"terminal", "user", "workdir", "env", "env-file", "env-host", "ulimit", "timeout", "stop-timeout", "explain", "verbose"}
+
+// parseBoxVerb reads what stands behind a verb about boxes that run.
+func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
+	o := &Invocation{Verb: v.name, StopTime: -1}
+	if v.name == "exec" {
+		return parseExec(v, args)
+	}
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		value, given := "", false
+		if name, rest, ok := strings.Cut(a, "="); ok && strings.HasPrefix(a, "--") {
+			a, value, given = name, rest, true
+		}
+		switch {
+		case a == "--json" && !given && (v.name == "ps" || v.name == "inspect"):
+			o.JSON = true
+		case (a == "--time" || a == "-t") && v.name == "stop":
+			if !given {
+				if i++; i >= len(args) {
+					return nil, verbUsage(v, a+" needs a number of seconds")
+				}
+				value = args[i]
+			}
+			d, err := duration(value)
+			if err != nil {
+				return nil, verbUsage(v, fmt.Sprintf("%s %s: %v", a, show(value), err))
+			}
+			o.StopTime = d
+		case strings.HasPrefix(a, "-"):
+			return nil, verbUsage(v, "it has no "+show(a))
+		case v.name == "ps":
+			return nil, verbUsage(v, "no name goes with it")
+		default:
+			if err := boxes.Valid(a); err != nil {
+				return nil, verbUsage(v, show(a)+": "+err.Error())
+			}
+			o.Names = append(o.Names, a)
+		}
+	}
+	if v.name != "ps" && len(o.Names) == 0 {
+		return nil, verbUsage(v, "which box? nobox ps lists those that have a name")
+	}
+	return o, nil
+}
+
+// parseExec reads FLAGS NAME -- COMMAND.
+func parseExec(v *verb, args []string) (*Invocation, error) {
+	o := &Invocation{Verb: v.name, parsing: parsing{readFile: readEnvFile}}
+	o.Options.StopTimeout = DefaultStopTimeout
+	fs := flagSet(args)
+	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
+		s := f.Value.(*spelling)
+		if !slices.Contains(execFlags[:], s.name) {
+			return verbUsage(v, "it has no "+s.as()+": that is for the box, which runs already")
+		}
+		return o.setFlag(s, value)
+	})
+	if err != nil {
+		return nil, translate(err)
+	}
+	rest := fs.Args()
+	if len(rest) == 0 || fs.ArgsLenAtDash() == 0 {
+		return nil, verbUsage(v, "in which box? nobox ps lists those that have a name")
+	}
+	if err := boxes.Valid(rest[0]); err != nil {
+		return nil, verbUsage(v, show(rest[0])+": "+err.Error())
+	}
+	o.Names = rest[:1]
+	if rest = rest[1:]; len(rest) > 0 {
+		// pflag stops at the first word that is no flag, and keeps the "--".
+		if rest[0] != "--" {
+			return nil, verbUsage(v, `flags stand before the name, and a command behind "--"`)
+		}
+		o.Options.Command = rest[1:]
+	}
+	o.Options.Env = append(o.fileEnv, o.env...)
+	o.parsing = parsing{}
+	return o, nil
+}
+
+func verbUsage(v *verb, cause string) error {
+	return &UsageError{Text: fmt.Sprintf("cannot %s: %s", v.name, cause), Help: v.usage() + "  " + v.help}
+}
+
+// state is where the boxes of the caller are.
+func state() (boxes.Dir, uint32) {
+	runtimeDir, uid := sandbox.Caller()
+	return boxes.Of(runtimeDir, uid), uid
+}
+
+// boxVerb carries out a verb about boxes that run.
+func boxVerb(inv *Invocation) int {
+	switch inv.Verb {
+	case "ps":
+		return ps(inv)
+	case "exec":
+		return execIn(inv)
+	}
+	code := 0
+	dir, uid := state()
+	for _, name := range inv.Names {
+		e, err := dir.Find(name, uid)
+		if err == nil {
+			switch inv.Verb {
+			case "stop":
+				err = stop(dir, uid, e, inv.StopTime)
+			case "inspect":
+				err = inspect(e)
+			case "wait":
+				err = waitFor(e)
+			}
+		}
+		if err != nil {
+			SayError(os.Stderr, fmt.Errorf("cannot %s %s: %w", inv.Verb, name, bare(err)), hintFor(err)...)
+			code = ExitCannot
+		}
+	}
+	return code
+}
+
+func hintFor(err error) []string {
+	if errors.Is(err, boxes.ErrNone) {
+		return []string{"nobox ps lists the boxes that have a name and run"}
+	}
+	return nil
+}
+
+// ps lists the boxes that run.
+func ps(inv *Invocation) int {
+	dir, uid := state()
+	all, err := dir.List(uid)
+	if err != nil {
+		SayError(os.Stderr, fmt.Errorf("cannot list the boxes: %w", bare(err)))
+		return ExitCannot
+	}
+	if inv.JSON {
+		if all == nil {
+			all = []boxes.Entry{}
+		}
+		b, err := json.MarshalIndent(all, "", "  ")
+		if err != nil {
+			SayError(os.Stderr, err)
+			return ExitCannot
+		}
+		return write(string(b) + "\n")
+	}
+	var b strings.Builder
+	b.WriteString(fmt.Sprintf("%-20s %8s %10s  %s\n", "NAME", "PID", "SINCE", "COMMAND"))
+	for _, e := range all {
+		var words []string
+		for _, w := range e.Command {
+			words = append(words, string(w))
+		}
+		b.WriteString(fmt.Sprintf("%-20s %8d %10s  %s\n", e.Name, e.Init.PID, ago(time.Since(e.Since)), shellLine(words)))
+	}
+	return write(b.String())
+}
+
+// ago is a duration in its largest unit.
+func ago(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return strconv.Itoa(int(d/(24*time.Hour))) + " days"
+	case d >= 2*time.Hour:
+		return strconv.Itoa(int(d/time.Hour)) + " h"
+	case d >= 2*time.Minute:
+		return strconv.Itoa(int(d/time.Minute)) + " min"
+	}
+	return strconv.Itoa(int(max(d, 0)/time.Second)) + " s"
+}
+
+// inspect prints all there is to know of a box.
+func inspect(e boxes.Entry) error {
+	b, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(append(b, '\n'))
+	return err
+}
+
+// waitFor waits until the box ended.
+func waitFor(e boxes.Entry) error {
+	fd, err := e.Nobox.Open()
+	if err != nil {
+		return nil // it ended
+	}
+	defer unix.Close(fd)
+	return until(fd, -1)
+}
+
+// until waits until a process ended; after limit, if that is not negative, the
+// error is ETIMEDOUT.
+func until(pidfd int, limit time.Duration) error {
+	end := time.Now().Add(limit)
+	for {
+		ms := -1
+		if limit >= 0 {
+			ms = int(max(time.Until(end), 0).Milliseconds())
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, ms)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return err
+		case n > 0:
+			return nil
+		case limit >= 0 && !time.Now().Before(end):
+			return unix.ETIMEDOUT
+		}
+	}
+}
+
+// killWait is how long a box may take to be gone after it was killed.
+const killWait = 10 * time.Second
+
+// stop asks the command to end, as TERM to its nobox does, which kills it after
+// the box's own --stop-timeout; or after limit, if that is not negative.
+func stop(dir boxes.Dir, uid uint32, e boxes.Entry, limit time.Duration) error {
+	nobox, err := e.Nobox.Open()
+	if err != nil {
+		return boxes.ErrNone
+	}
+	defer unix.Close(nobox)
+	if limit != 0 {
+		if err := unix.PidfdSendSignal(nobox, unix.SIGTERM, nil, 0); err != nil {
+			return err
+		}
+		if err := until(nobox, limit); err != unix.ETIMEDOUT {
+			return err
+		}
+	}
+	// Its pid 1, so that the nobox that runs it sees the end, and says it.
+	init, err := e.Init.Open()
+	if err == nil {
+		unix.PidfdSendSignal(init, unix.SIGKILL, nil, 0)
+		unix.Close(init)
+	}
+	return until(nobox, killWait)
+}
+
+// execIn runs one more command in a box.
+func execIn(inv *Invocation) int {
+	name := inv.Names[0]
+	dir, uid := state()
+	e, err := dir.Find(name, uid)
+	cannot := func(err error) int {
+		SayError(os.Stderr, fmt.Errorf("cannot run a command in %s: %w", name, bare(err)), hintFor(err)...)
+		return ExitCannot
+	}
+	if err != nil {
+		return cannot(err)
+	}
+	var args []string
+	for _, a := range e.Args {
+		args = append(args, string(a))
+	}
+	box, err := Parse(args)
+	if err != nil || box.Verb != "" {
+		return cannot(fmt.Errorf("it was started by another version of nobox: %v", err))
+	}
+	// What was relative to the directory that the box was started in still is.
+	if err := os.Chdir(string(e.Cwd)); err != nil {
+		box.Options.Cwd = sandbox.ShareHidden
+	}
+	p, fd, err := e.Joinable()
+	if err != nil {
+		return cannot(err)
+	}
+	j := sandbox.Joined{Options: box.Options, PID: p.PID, FD: fd}
+	if inv.Explain != "" {
+		plan, f, err := sandbox.PrepareExec(j, inv.Options)
+		if err != nil {
+			sayFailure(sandbox.Diagnose(err, j.Options, f))
+			return ExitCannot
+		}
+		return explained(inv.Explain, plan)
+	}
+	r, f, err := sandbox.Exec(j, inv.Options, sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }})
+	if err != nil {
+		sayFailure(sandbox.Diagnose(err, j.Options, f))
+		return exitCode(err)
+	}
+	return r.ExitCode()
+}
+
+// claim takes the name of a box that is to run, "" for none. The function
+// returned is to be called once the box has ended.
+func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(), error) {
+	if inv.Name == "" {
+		return func() {}, nil
+	}
+	dir, uid := state()
+	c, err := dir.Claim(inv.Name, uid)
+	if err != nil {
+		return nil, fmt.Errorf("cannot name the box (--name %s): %w", inv.Name, bare(err))
+	}
+	cwd, _ := os.Getwd()
+	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd)}
+	before := h.Started
+	h.Started = func(pid int) {
+		e.Nobox, _ = boxes.ProcessOf(os.Getpid())
+		e.Init, _ = boxes.ProcessOf(pid)
+		if err := c.Say(e); err != nil {
+			SayNote(os.Stderr, fmt.Sprintf("nobox ps and exec do not know the box: %v", bare(err)))
+		}
+		if before != nil {
+			before(pid)
+		}
+	}
+	return c.Release, nil
+}
+
+func texts(words []string) []boxes.Text {
+	out := make([]boxes.Text, len(words))
+	for i, w := range words {
+		out[i] = boxes.Text(w)
+	}
+	return out
+}
