@@ -43,7 +43,7 @@ func TestANameIsHadByOneAndFreeAgainAfterwards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all, err := d.List(me); err != nil || len(all) != 1 { // two has not said what it is
+	if all, err := d.List(me, false); err != nil || len(all) != 1 { // two has not said what it is
 		t.Errorf("listed %+v, %v", all, err)
 	}
 	other.Release()
@@ -70,7 +70,7 @@ func TestWhatAKilledOneLeftIsRemoved(t *testing.T) {
 		f.Close()
 	}
 	leave()
-	if all, err := d.List(me); err != nil || len(all) != 0 {
+	if all, err := d.List(me, false); err != nil || len(all) != 0 {
 		t.Errorf("listed %+v, %v", all, err)
 	}
 	if _, err := os.Stat(string(d)); !errors.Is(err, os.ErrNotExist) {

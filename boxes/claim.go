@@ -112,7 +112,9 @@ func (d Dir) Claim(name string, uid uint32) (*Claim, error) {
 			continue
 		}
 		c.lock = fd
-		os.Remove(c.dir + "/state") // of a nobox that was killed
+		for _, f := range files { // of a box that ended, or a nobox that was killed
+			os.Remove(c.dir + "/" + f)
+		}
 		return c, nil
 	}
 }
@@ -129,17 +131,70 @@ func (c *Claim) Say(e Entry) error {
 	return os.Rename(c.dir+"/state.new", c.dir+"/state")
 }
 
+// FD is the descriptor that holds the name: a process that inherits it has the
+// name too, and Inherit makes a Claim of it there.
+func (c *Claim) FD() int { return c.lock }
+
+// Inherit is the claim of a name whose descriptor this process inherited.
+func (d Dir) Inherit(name string, fd int) (*Claim, error) {
+	c := &Claim{dir: filepath.Join(string(d), name), lock: fd}
+	if !same(fd, c.dir+"/lock") {
+		return nil, fmt.Errorf("descriptor %d does not hold the name", fd)
+	}
+	return c, nil
+}
+
+// Log makes the file that takes what a box without a terminal writes.
+func (c *Claim) Log() (*os.File, error) {
+	return os.OpenFile(c.dir+"/log", os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// Log opens what a box wrote.
+func (d Dir) Log(name string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(string(d), name, "log"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+}
+
 // Release gives the name up and leaves nothing of it.
 func (c *Claim) Release() {
 	clear(c.dir)
 	unix.Close(c.lock)
 }
 
+// End gives the name up and keeps how the box ended, and what it wrote, until
+// Remove, or until the name is taken again.
+func (c *Claim) End(e Entry, code int) error {
+	e.Ended = &Ended{At: time.Now(), Code: code}
+	err := c.Say(e)
+	unix.Close(c.lock)
+	return err
+}
+
+// Remove removes what is kept of a box that ended; ErrTaken if it runs.
+func (d Dir) Remove(name string) error {
+	dir := filepath.Join(string(d), name)
+	fd, err := unix.Open(dir+"/lock", unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ErrNone
+	}
+	defer unix.Close(fd)
+	if lock(fd) != nil {
+		return ErrTaken
+	}
+	if same(fd, dir+"/lock") {
+		clear(dir)
+	}
+	return nil
+}
+
+// files are what there may be in the directory of a box besides its lock.
+var files = [...]string{"state", "state.new", "log"}
+
 // clear removes a box's directory. Preconditions: the lock is held.
 func clear(dir string) {
-	for _, f := range []string{"state", "state.new", "lock"} {
+	for _, f := range files {
 		os.Remove(dir + "/" + f)
 	}
+	os.Remove(dir + "/lock")
 	os.Remove(dir)
 	os.Remove(filepath.Dir(dir)) // if it was the last
 }

@@ -27,6 +27,15 @@ type Entry struct {
 	Args    []Text    `json:"args"` // nobox's own arguments, the command included
 	Command []Text    `json:"command"`
 	Cwd     Text      `json:"cwd"`
+
+	Detached bool   `json:"detached,omitempty"` // it is kept when it has ended
+	Ended    *Ended `json:"ended,omitempty"`    // nil while it runs
+}
+
+// Ended is how a box ended.
+type Ended struct {
+	At   time.Time `json:"at"`
+	Code int       `json:"code"` // of the command; -1 where its nobox was killed
 }
 
 // A Process is known by its number and when it started, in clock ticks since
@@ -127,6 +136,16 @@ var ErrNone = errors.New("no box of that name is running")
 
 // Find is the running box of a name; ErrNone if there is none.
 func (d Dir) Find(name string, uid uint32) (Entry, error) {
+	e, err := d.Last(name, uid)
+	if err == nil && e.Ended != nil {
+		return Entry{}, ErrNone
+	}
+	return e, err
+}
+
+// Last is the box of a name that runs, or that ended and is kept; ErrNone if
+// there is none.
+func (d Dir) Last(name string, uid uint32) (Entry, error) {
 	if err := private(string(d), uid); err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return Entry{}, ErrNone
@@ -139,12 +158,16 @@ func (d Dir) Find(name string, uid uint32) (Entry, error) {
 		return Entry{}, ErrNone
 	}
 	defer unix.Close(fd)
-	if locked(fd) {
-		e, err := read(dir)
-		if errors.Is(err, unix.ENOENT) {
-			return Entry{}, ErrNone // it only starts
-		}
+	running := locked(fd)
+	e, err := read(dir)
+	switch {
+	case running && errors.Is(err, unix.ENOENT):
+		return Entry{}, ErrNone // it only starts
+	case running, err == nil && e.Ended != nil:
 		return e, err
+	case err == nil && e.Detached:
+		e.Ended = &Ended{Code: -1} // its nobox was killed, and what it wrote is kept
+		return e, nil
 	}
 	// Left by a nobox that was killed.
 	if lock(fd) == nil && same(fd, dir+"/lock") {
@@ -153,9 +176,9 @@ func (d Dir) Find(name string, uid uint32) (Entry, error) {
 	return Entry{}, ErrNone
 }
 
-// List is every running box, by name. What noboxes that were killed left is
-// removed.
-func (d Dir) List(uid uint32) ([]Entry, error) {
+// List is every running box, and with ended those that are kept, by name. What
+// else noboxes that were killed left is removed.
+func (d Dir) List(uid uint32, ended bool) ([]Entry, error) {
 	names, err := os.ReadDir(string(d))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -165,8 +188,8 @@ func (d Dir) List(uid uint32) ([]Entry, error) {
 	}
 	var out []Entry
 	for _, n := range names {
-		e, err := d.Find(n.Name(), uid)
-		if errors.Is(err, ErrNone) {
+		e, err := d.Last(n.Name(), uid)
+		if errors.Is(err, ErrNone) || err == nil && e.Ended != nil && !ended {
 			continue
 		}
 		if err != nil {

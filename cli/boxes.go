@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -36,6 +38,10 @@ func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 		switch {
 		case a == "--json" && !given && (v.name == "ps" || v.name == "inspect"):
 			o.JSON = true
+		case (a == "--all" || a == "-a") && !given && v.name == "ps":
+			o.All = true
+		case (a == "--follow" || a == "-f") && !given && v.name == "logs":
+			o.Follow = true
 		case (a == "--time" || a == "-t") && v.name == "stop":
 			if !given {
 				if i++; i >= len(args) {
@@ -121,15 +127,19 @@ func boxVerb(inv *Invocation) int {
 	code := 0
 	dir, uid := state()
 	for _, name := range inv.Names {
-		e, err := dir.Find(name, uid)
+		e, err := dir.Last(name, uid)
 		if err == nil {
 			switch inv.Verb {
 			case "stop":
-				err = stop(dir, uid, e, inv.StopTime)
+				err = stop(e, inv.StopTime)
 			case "inspect":
 				err = inspect(e)
 			case "wait":
-				err = waitFor(e)
+				code, err = waitFor(dir, uid, e)
+			case "logs":
+				err = logs(dir, e, inv.Follow)
+			case "rm":
+				err = dir.Remove(name)
 			}
 		}
 		if err != nil {
@@ -150,7 +160,7 @@ func hintFor(err error) []string {
 // ps lists the boxes that run.
 func ps(inv *Invocation) int {
 	dir, uid := state()
-	all, err := dir.List(uid)
+	all, err := dir.List(uid, inv.All)
 	if err != nil {
 		SayError(os.Stderr, fmt.Errorf("cannot list the boxes: %w", bare(err)))
 		return ExitCannot
@@ -173,7 +183,15 @@ func ps(inv *Invocation) int {
 		for _, w := range e.Command {
 			words = append(words, string(w))
 		}
-		b.WriteString(fmt.Sprintf("%-20s %8d %10s  %s\n", e.Name, e.Init.PID, ago(time.Since(e.Since)), shellLine(words)))
+		pid := strconv.Itoa(e.Init.PID)
+		switch {
+		case e.Ended == nil:
+		case e.Ended.Code < 0:
+			pid = "killed"
+		default:
+			pid = "exit " + strconv.Itoa(e.Ended.Code)
+		}
+		b.WriteString(fmt.Sprintf("%-20s %8s %10s  %s\n", e.Name, pid, ago(time.Since(e.Since)), shellLine(words)))
 	}
 	return write(b.String())
 }
@@ -201,15 +219,57 @@ func inspect(e boxes.Entry) error {
 	return err
 }
 
-// waitFor waits until the box ended.
-func waitFor(e boxes.Entry) error {
-	fd, err := e.Nobox.Open()
-	if err != nil {
-		return nil // it ended
+// waitFor waits until the box ended, and returns the code of its command, where
+// that is kept.
+func waitFor(dir boxes.Dir, uid uint32, e boxes.Entry) (int, error) {
+	if fd, err := e.Nobox.Open(); err == nil && e.Ended == nil {
+		err := until(fd, -1)
+		unix.Close(fd)
+		if err != nil {
+			return ExitCannot, err
+		}
 	}
-	defer unix.Close(fd)
-	return until(fd, -1)
+	last, err := dir.Last(e.Name, uid)
+	switch {
+	case err != nil || last.Nobox != e.Nobox || last.Ended == nil:
+		return 0, nil // nothing is kept of it
+	case last.Ended.Code < 0:
+		return ExitCannot, errors.New("its nobox was killed, and its exit code with it")
+	}
+	return last.Ended.Code, nil
 }
+
+// logs prints what a detached box wrote, and with follow goes on until it ended.
+func logs(dir boxes.Dir, e boxes.Entry, follow bool) error {
+	if !e.Detached {
+		return errors.New("it was not started with -d, and writes where that nobox does")
+	}
+	f, err := dir.Log(e.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ended := -1
+	if follow && e.Ended == nil {
+		if ended, err = e.Nobox.Open(); err == nil {
+			defer unix.Close(ended)
+		}
+	}
+	for {
+		over := ended < 0 || until(ended, 0) == nil
+		if _, err := io.Copy(os.Stdout, f); err != nil {
+			return err
+		}
+		if over {
+			return nil
+		}
+		until(ended, logPause)
+	}
+}
+
+// logPause is how often a log is looked at: a file in memory, and inotify(7)
+// would wake for each line.
+const logPause = 100 * time.Millisecond
 
 // until waits until a process ended; after limit, if that is not negative, the
 // error is ETIMEDOUT.
@@ -238,7 +298,10 @@ const killWait = 10 * time.Second
 
 // stop asks the command to end, as TERM to its nobox does, which kills it after
 // the box's own --stop-timeout; or after limit, if that is not negative.
-func stop(dir boxes.Dir, uid uint32, e boxes.Entry, limit time.Duration) error {
+func stop(e boxes.Entry, limit time.Duration) error {
+	if e.Ended != nil {
+		return boxes.ErrNone
+	}
 	nobox, err := e.Nobox.Open()
 	if err != nil {
 		return boxes.ErrNone
@@ -307,30 +370,135 @@ func execIn(inv *Invocation) int {
 }
 
 // claim takes the name of a box that is to run, "" for none. The function
-// returned is to be called once the box has ended.
-func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(), error) {
+// returned is to be called with the exit code once the box has ended.
+func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), error) {
 	if inv.Name == "" {
-		return func() {}, nil
+		return func(int) {}, nil
 	}
 	dir, uid := state()
-	c, err := dir.Claim(inv.Name, uid)
+	var c *boxes.Claim
+	var err error
+	if inv.Detached {
+		os.WriteFile("/proc/self/comm", []byte("nobox"), 0) // not the exe of /proc/self/exe
+		c, err = dir.Inherit(inv.Name, detachedLock)
+		args = args[1:] // --detached
+	} else {
+		c, err = dir.Claim(inv.Name, uid)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot name the box (--name %s): %w", inv.Name, bare(err))
 	}
 	cwd, _ := os.Getwd()
-	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd)}
+	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd), Detached: inv.Detached}
 	before := h.Started
+	runs := false
 	h.Started = func(pid int) {
+		runs = true
 		e.Nobox, _ = boxes.ProcessOf(os.Getpid())
 		e.Init, _ = boxes.ProcessOf(pid)
 		if err := c.Say(e); err != nil {
 			SayNote(os.Stderr, fmt.Sprintf("nobox ps and exec do not know the box: %v", bare(err)))
 		}
+		if inv.Detached {
+			unix.Write(detachedPipe, []byte{1})
+			unix.Close(detachedPipe)
+		}
 		if before != nil {
 			before(pid)
 		}
 	}
-	return c.Release, nil
+	return func(code int) {
+		if inv.Detached && runs {
+			c.End(e, code)
+			return
+		}
+		c.Release()
+	}, nil
+}
+
+// A nobox that runs a detached box has two descriptors of the one that started
+// it: a pipe, to which it writes a byte when the box runs, and the name's lock.
+const detachedPipe, detachedLock = 3, 4
+
+// madeUp is a name for a box that was given none.
+func madeUp() string {
+	var b [4]byte
+	unix.Getrandom(b[:], 0)
+	return fmt.Sprintf("box-%x", b)
+}
+
+// detach starts a nobox that runs the box in a session of its own, and returns
+// when the box runs, or does not.
+func detach(inv *Invocation, args []string) int {
+	cannot := func(err error) int {
+		SayError(os.Stderr, fmt.Errorf("cannot detach the box (-d): %w", bare(err)))
+		return ExitCannot
+	}
+	o := inv.Options
+	o.Terminal = sandbox.No
+	if _, f, err := sandbox.Prepare(o); err != nil {
+		sayFailure(sandbox.Diagnose(err, o, f))
+		return ExitCannot
+	}
+	dir, uid := state()
+	made := inv.Name == ""
+	var c *boxes.Claim
+	var err error
+	for {
+		if made {
+			inv.Name = madeUp()
+		}
+		if c, err = dir.Claim(inv.Name, uid); !made || err != boxes.ErrTaken {
+			break
+		}
+	}
+	if err != nil {
+		SayError(os.Stderr, fmt.Errorf("cannot name the box (--name %s): %w", inv.Name, bare(err)))
+		return ExitCannot
+	}
+	log, err := c.Log()
+	if err != nil {
+		c.Release()
+		return cannot(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		c.Release()
+		return cannot(err)
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		c.Release()
+		return cannot(err)
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", append([]string{os.Args[0], "--detached=" + inv.Name}, args...), &syscall.ProcAttr{
+		Env:   sandbox.Environ(),
+		Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), uintptr(p[1]), uintptr(c.FD())},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	unix.Close(p[1])
+	if err != nil {
+		c.Release()
+		return cannot(err)
+	}
+	if n, err := unix.Read(p[0], make([]byte, 1)); n == 1 && err == nil {
+		return write(inv.Name + "\n")
+	}
+	// What it said is in the log, which it removed: this descriptor has it.
+	var ws unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", log.Fd())); err == nil {
+		os.Stderr.Write(text)
+	}
+	c.Release()
+	if ws.Exited() && ws.ExitStatus() != 0 {
+		return ws.ExitStatus()
+	}
+	return ExitCannot
 }
 
 func texts(words []string) []boxes.Text {

@@ -174,6 +174,29 @@ What is known of the box is kept in a directory of the caller's, below XDG_RUNTI
 		},
 	},
 	{
+		name: "detach", short: "d", group: groupBox,
+		what: "detach the box",
+		help: "start it and return; nobox logs, wait, stop",
+		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once it runs. Its stdin is empty; what it writes is kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
+
+  nobox -d --name web -- ./server
+  nobox logs -f web`,
+		set: func(v string, o *Invocation) error { return onOff(v, &o.Detach) },
+	},
+	{
+		name: "detached", arg: "NAME", group: groupBox, hidden: true,
+		what: "run a detached box",
+		help: "is what --detach starts",
+		long: `Is a part of --detach: the nobox that runs the box, with descriptors of the one that was called.`,
+		set: func(v string, o *Invocation) error {
+			if err := boxes.Valid(v); err != nil {
+				return err
+			}
+			o.Name, o.Detached, o.Options.Terminal = v, true, sandbox.No
+			return nil
+		},
+	},
+	{
 		name: "hostname", arg: "NAME", group: groupBox,
 		what: "set the host name",
 		help: "host name inside (default nobox)",
@@ -743,12 +766,16 @@ The command ends with this nobox, and with the box.
 
   nobox --name web -- ./server &
   nobox exec web -- ps aux`},
-	{name: "ps", args: "[--json]", help: "the boxes that have a name and run",
-		long: `Lists the boxes of the caller that have a name (--name) and run: the name, the host's number of its pid 1, for how long, and the command. What a nobox that was killed left behind is removed.`},
+	{name: "ps", args: "[--all] [--json]", help: "the boxes that have a name and run",
+		long: `Lists the boxes of the caller that have a name (--name) and run, and with --all those that were started with -d and have ended: the name, the host's number of its pid 1 or how it ended, for how long, and the command. What else a nobox that was killed left behind is removed.`},
 	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs",
 		long: `Asks the command of a box to end, by TERM, and kills all that is in the box after the box's own --stop-timeout (10 seconds), or after --time. With --time 0 it is killed at once. Returns when the box has ended.`},
 	{name: "wait", args: "NAME...", help: "wait until a box has ended",
-		long: `Returns when the boxes have ended.`},
+		long: `Returns when the boxes have ended, with the exit code of the last one if that was started with -d.`},
+	{name: "logs", args: "[-f] NAME", help: "what a box started with -d wrote",
+		long: `Prints what a box that was started with -d has written to stdout and stderr; with -f, --follow, all it will write until it ends.`},
+	{name: "rm", args: "NAME...", help: "forget a box that has ended",
+		long: `Removes what is kept of boxes that were started with -d and have ended.`},
 	{name: "inspect", args: "NAME...", help: "all there is to know of a box, as JSON",
 		long: `Prints what is known of a box: its processes by number and when they started, when it was started, where, and with which arguments. "nobox --explain" with the same arguments says what it is made of.`},
 	{name: "version", help: "the version",
@@ -777,7 +804,7 @@ A path that was changed outside since the changes began is not overwritten, and 
 
 // laterVerbs are verbs of nobox's contract that this version does not have.
 var laterVerbs = []string{
-	"logs", "attach",
+	"attach",
 	"image", "oci", "bwrap",
 }
 

@@ -75,6 +75,9 @@ func Main(args []string) int {
 	if inv.Explain != "" {
 		return explain(inv)
 	}
+	if inv.Detach && !inv.Detached {
+		return detach(inv, args)
+	}
 	return run(inv, args)
 }
 
@@ -175,7 +178,13 @@ func run(inv *Invocation, args []string) int {
 		return ExitCannot
 	}
 	r, f, err := sandbox.Run(inv.Options, h)
-	release()
+	code := ExitCannot
+	if err == nil {
+		code = r.ExitCode()
+	} else {
+		code = exitCode(err)
+	}
+	release(code)
 	for _, t := range times {
 		SayNote(os.Stderr, t)
 	}

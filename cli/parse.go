@@ -31,6 +31,8 @@ type Invocation struct {
 	StatusFD                   int      // 0 is none
 	Verbose                    bool
 	Name                       string // of the box, "" for none
+	Detach, Detached           bool   // -d; and it is the nobox that -d started
+	All, Follow                bool   // ps --all, logs --follow
 
 	Names    []string      // the boxes that exec, stop, wait and inspect are about
 	StopTime time.Duration // stop: until the box is killed, negative for its own
@@ -103,6 +105,9 @@ func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, e
 	}
 	if len(rest) > 0 {
 		o.Options.Command = rest
+	}
+	if o.Detach && o.Options.Terminal == sandbox.Yes {
+		return nil, &UsageError{Text: "cannot detach the box (-d): with -t it would need a terminal, and nobody is there"}
 	}
 	// As docker: a variable of a file yields to one of -e, wherever they stand.
 	o.Options.Env = append(o.fileEnv, o.env...)
@@ -415,7 +420,7 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 	case doctor.InsideVerb:
 		o.Words = args
 		return o, nil
-	case "ps", "exec", "stop", "inspect", "wait":
+	case "ps", "exec", "stop", "inspect", "wait", "logs", "rm":
 		return parseBoxVerb(v, args)
 	}
 	most := 0

@@ -342,7 +342,8 @@ func TestMistakes(t *testing.T) {
 		// verbs
 		{"exec x ls", `cannot exec: flags stand before the name, and a command behind "--"`},
 		{"exec", "cannot exec: in which box? nobox ps lists those that have a name"},
-		{"logs", "cannot logs: not in this version\nhint: a command of that name runs so: nobox -- logs"},
+		{"attach", "cannot attach: not in this version\nhint: a command of that name runs so: nobox -- attach"},
+		{"-d -t -- x", "cannot detach the box (-d): with -t it would need a terminal, and nobody is there"},
 		{"ps aux", "cannot ps: no name goes with it"},
 		{"stop", "cannot stop: which box? nobox ps lists those that have a name"},
 		{"version x", "cannot version (x): nothing goes with it"},
@@ -355,7 +356,7 @@ func TestMistakes(t *testing.T) {
 		{"help hostnam", "cannot help with hostnam: there is no such flag, verb or task; did you mean --hostname?"},
 		{"help xyzzy", "cannot help with xyzzy: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
 		{"help --", "cannot help with --: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
-		{"help logs", "cannot help with logs: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"help attach", "cannot help with attach: not in this version\n" + `hint: "nobox help" lists the flags`},
 		{"help --memory", "cannot help with --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
 
 		// Box

@@ -23,7 +23,7 @@ end
 
 # Whether a flag may stand here.
 function __nobox_flag
-    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor exec ps stop wait inspect version completion diff apply discard rm-owned
+    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor exec ps stop wait logs rm inspect version completion diff apply discard rm-owned
 end
 
 function __nobox_bind
@@ -40,6 +40,8 @@ complete -c nobox -n __nobox_first -a exec -d 'one more command in a box that ru
 complete -c nobox -n __nobox_first -a ps -d 'the boxes that have a name and run'
 complete -c nobox -n __nobox_first -a stop -d 'end a box that runs'
 complete -c nobox -n __nobox_first -a wait -d 'wait until a box has ended'
+complete -c nobox -n __nobox_first -a logs -d 'what a box started with -d wrote'
+complete -c nobox -n __nobox_first -a rm -d 'forget a box that has ended'
 complete -c nobox -n __nobox_first -a inspect -d 'all there is to know of a box, as JSON'
 complete -c nobox -n __nobox_first -a version -d 'the version'
 complete -c nobox -n __nobox_first -a completion -d 'completions for a shell'
@@ -47,7 +49,7 @@ complete -c nobox -n __nobox_first -a diff -d 'what boxes changed'
 complete -c nobox -n __nobox_first -a apply -d 'write changes back to the host'
 complete -c nobox -n __nobox_first -a discard -d 'forget changes'
 complete -c nobox -n __nobox_first -a rm-owned -d 'remove files of mapped ids'
-complete -c nobox -n '__nobox_verb help' -a 'help doctor exec ps stop wait inspect version completion diff apply discard rm-owned box files identity process hardening network see all --rootfs --read-only --overlay --review --overlay-dir --name --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help'
+complete -c nobox -n '__nobox_verb help' -a 'help doctor exec ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help'
 complete -c nobox -n '__nobox_verb doctor' -a '--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container'
 complete -c nobox -n '__nobox_verb completion' -a 'bash zsh fish'
 
@@ -57,6 +59,7 @@ complete -c nobox -n __nobox_flag -l overlay -x -a '(__fish_complete_directories
 complete -c nobox -n __nobox_flag -l review -d 'show the changes at the end, and ask'
 complete -c nobox -n __nobox_flag -l overlay-dir -x -a '(__fish_complete_directories)' -d 'keep what is written to overlays in DIR'
 complete -c nobox -n __nobox_flag -l name -x -d 'a name for nobox exec, ps and stop'
+complete -c nobox -n __nobox_flag -s d -l detach -d 'start it and return; nobox logs, wait, stop'
 complete -c nobox -n __nobox_flag -l hostname -x -d 'host name inside (default nobox)'
 complete -c nobox -n __nobox_flag -l cwd -x -a 'rw ro hidden' -d 'the working directory (default rw)'
 complete -c nobox -n __nobox_flag -l home -x -a 'hidden ro rw' -d 'the homes: hidden (default), ro, overlay, rw'

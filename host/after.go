@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"nobox/caller"
 )
 
 // What follows is asked only after something failed, so that a start does not
@@ -90,3 +92,6 @@ func Machine() (uint16, []byte) {
 // RuntimeDir is the caller's XDG_RUNTIME_DIR, as the environment has it, and
 // the caller's uid.
 func RuntimeDir() (string, uint32) { return os.Getenv("XDG_RUNTIME_DIR"), uint32(os.Getuid()) }
+
+// Environ is the caller's environment.
+func Environ() []string { return caller.Environ(os.Environ()) }
