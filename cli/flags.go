@@ -81,7 +81,7 @@ var (
 	cwdWords     = []string{"rw", "ro", "hidden"}
 	homeWords    = []string{"hidden", "ro", "rw"}
 	usernsWords  = []string{"auto", "keep-id"}
-	netWords     = []string{"none", "host", "user"}
+	netWords     = []string{"user", "none", "host"}
 	explainWords = []string{"words", "syscalls", "json"}
 	boolWords    = []string{"true", "false"}
 	laterNets    = []string{"pasta", "slirp4netns", "ns:"}
@@ -582,10 +582,12 @@ no-new-privileges is accepted, since it always holds.`,
 	},
 
 	{
-		name: "net", aliases: []string{"network"}, arg: "none|host|user", values: netWords, group: groupNetwork,
+		name: "net", aliases: []string{"network"}, arg: "user|none|host", values: netWords, group: groupNetwork,
 		what: "set up the network",
-		help: "lo alone (default), the host's, or nobox's own",
-		long: `The network of the box: a namespace of its own where only lo is up (none), the host's own (host), or one in user space, of nobox's own (user). In this version none is the default.
+		help: "nobox's own (default), lo alone, or the host's",
+		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), or the host's own (host).
+
+user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun the box has lo alone, and a line says so; asked for by flag, that is an error.
 
 With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.`,
 		set: func(v string, o *Invocation) error {

@@ -458,11 +458,11 @@ func TestMistakes(t *testing.T) {
 		{"--ulimit core=unlimited:0", "cannot set the limit (--ulimit core=unlimited:0): the soft limit unlimited is above the hard limit 0"},
 
 		// Network
-		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has none, host and user"},
-		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has none, host and user"},
-		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has none, host and user"},
-		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of none, host, user"},
-		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of none, host, user"},
+		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has user, none and host"},
+		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has user, none and host"},
+		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has user, none and host"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host"},
+		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host"},
 
 		// See through
 		{"--explain=", `cannot explain (--explain=""): "" is not one of words, syscalls, json`},

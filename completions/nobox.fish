@@ -89,7 +89,7 @@ complete -c nobox -n __nobox_flag -l cap-add -x -a 'ALL CHOWN DAC_OVERRIDE DAC_R
 complete -c nobox -n __nobox_flag -l cap-drop -x -a 'ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE' -d 'a capability the command does not hold, or ALL'
 complete -c nobox -n __nobox_flag -l allow-userns -d 'let the command make namespaces of its own'
 complete -c nobox -n __nobox_flag -l security-opt -x -a 'seccomp= seccomp=unconfined no-new-privileges' -d 'seccomp=FILE, or seccomp=unconfined'
-complete -c nobox -n __nobox_flag -l net -x -a 'none host user' -d 'lo alone (default), the host\'s, or nobox\'s own'
+complete -c nobox -n __nobox_flag -l net -x -a 'user none host' -d 'nobox\'s own (default), lo alone, or the host\'s'
 complete -c nobox -n __nobox_flag -l explain -a 'words syscalls json' -d 'print the plan: in words, syscalls, json'
 complete -c nobox -n __nobox_flag -l json-status-fd -x -d 'write child-pid and exit-code to FD, like bwrap'
 complete -c nobox -n __nobox_flag -l verbose -d 'say how long the parts of a start took'

@@ -59,15 +59,16 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if f.RealRoot && !hidesRoot(ids) {
 		p.Notes = append(p.Notes, "running as root: root inside owns what root owns outside; map a range (--uidmap 0:100000:65536) or run as an ordinary user")
 	}
-
-	if o.Net == NetDefault && len(o.Command) == 0 && terminal {
-		p.Notes = append(p.Notes, "the network is --net=none: lo alone; --net=host shares the host's")
+	if o.Net == NetDefault {
+		if why := noStack(f); why != "" {
+			p.Notes = append(p.Notes, "the box has no network, lo alone: "+why)
+		}
 	}
 
 	b := &plan.Builder{}
 	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
-	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: namespaces(o.Net)})
+	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: namespaces(netOf(&o, f))})
 
 	byHand := len(o.UIDMap)+len(o.GIDMap) > 0
 	ids.Steps(b, mapFlag(&o), !byHand, f.IDs)
@@ -76,7 +77,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	b.Inside("", "modes are as written below", plan.SetUmask{Mask: 0})
 	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
-	network(&o).Steps(b, f)
+	network(&o, f).Steps(b, f)
 
 	pty, err := v.view.Steps(b, f)
 	if err != nil {
@@ -118,10 +119,33 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	return p, nil
 }
 
+// netOf is the kind of the box's network: without a flag the one in user space
+// where the machine allows it.
+func netOf(o *Options, f *host.Facts) Net {
+	switch {
+	case o.Net != NetDefault:
+		return o.Net
+	case noStack(f) != "":
+		return NetNone
+	}
+	return NetUser
+}
+
+// noStack says why there can be no network in user space, "" if there can.
+func noStack(f *host.Facts) string {
+	switch {
+	case !f.NetStack:
+		return "this nobox was built without its network stack, which make adds"
+	case !f.Has(plan.FactTun):
+		return "/dev/net/tun: " + f.Refused[plan.FactTun]
+	}
+	return ""
+}
+
 // network is what the box's network is to be.
-func network(o *Options) slirp.Network {
+func network(o *Options, f *host.Facts) slirp.Network {
 	n := slirp.Network{From: o.NetFrom}
-	switch o.Net {
+	switch netOf(o, f) {
 	case NetHost:
 		n.Mode = slirp.Host
 	case NetUser:

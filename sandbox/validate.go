@@ -192,6 +192,9 @@ func checkNet(o *Options, f *host.Facts) error {
 			return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New("this nobox was built without its network stack"),
 				Hints: []string{"make builds one that has it; --net=none needs none"}}
 		}
+		if why := noStack(f); why != "" {
+			return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New(why)}
+		}
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func QuestionsOf(o Options) host.Questions {
 	for _, m := range o.Masks {
 		q.Cwd = q.Cwd || !strings.HasPrefix(m.Path, "/")
 	}
-	if network(&o).Mode == slirp.User {
+	if o.Net == NetDefault || o.Net == NetUser {
 		q.Sources = append(q.Sources, readByNetwork[:]...)
 	}
 	return q
@@ -67,7 +67,7 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 	if o.User != "" {
 		q.Files = append(q.Files, host.Place{Base: v.base(), Path: "/etc/passwd"}, host.Place{Base: v.base(), Path: "/etc/group"})
 	}
-	switch o.Net {
+	switch netOf(&o, f) {
 	case NetHost:
 		q.Files = append(q.Files, host.Place{Path: "/etc/hosts"}, host.Place{Path: "/etc/resolv.conf"})
 	case NetUser:
@@ -536,7 +536,7 @@ func etc(o *Options, f *host.Facts) mounts.Etc {
 		Hosts:      "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 " + name + "\n",
 		ResolvConf: "# --net=none: there is no resolver\n",
 	}
-	if o.Net == NetUser {
+	if netOf(o, f) == NetUser {
 		e.Hosts += slirp.GatewayIPv4 + " " + slirp.HostName + "\n"
 		e.ResolvConf = slirp.ResolvConf(f.Files[host.Place{Path: "/etc/resolv.conf"}].Content)
 	}
