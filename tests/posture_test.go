@@ -78,9 +78,9 @@ func TestNoboxLetsGoOfWhatARunningBoxDoesNotNeed(t *testing.T) {
 
 func TestTheNetworksProcessCanStartNoProgram(t *testing.T) {
 	asUser(t)
-	need(t, "userns", "tun")
+	need(t, "userns", "tun", "bash")
 	p := newPlace(t)
-	line := []string{nobox, "-r", "--net=user", "--", "sh", "-c", "echo x >/dev/udp/10.0.2.2/9 2>/dev/null; echo ready; cat"}
+	line := []string{nobox, "-r", "--net=user", "--", "bash", "-c", "echo x >/dev/udp/10.0.2.2/9 2>/dev/null; echo ready; cat"}
 	n := start(t, p.command(line[0], line[1:]...))
 	n.expectLine(t, "ready")
 	pids := children(t, n.Process.Pid)
