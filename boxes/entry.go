@@ -229,10 +229,25 @@ func (e Entry) Joinable() (Process, int, error) {
 		return e.Init, fd, nil
 	}
 	defer unix.Close(fd)
+	// The reaper forks, and its child becomes the command, after the box is
+	// said to run.
+	for limit := time.Now().Add(startWait); ; {
+		if p, fd, ok := e.child(); ok {
+			return p, fd, nil
+		}
+		n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 2)
+		if n > 0 || time.Now().After(limit) {
+			return Process{}, -1, ErrNone
+		}
+	}
+}
+
+// child is a child of the reaper's that can be joined, and a pidfd of it.
+func (e Entry) child() (Process, int, bool) {
 	pid := strconv.Itoa(e.Init.PID)
 	b, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
 	if err != nil {
-		return Process{}, -1, ErrNone
+		return Process{}, -1, false
 	}
 	for _, f := range strings.Fields(string(b)) {
 		child, err := strconv.Atoi(f)
@@ -245,12 +260,12 @@ func (e Entry) Joinable() (Process, int, error) {
 		}
 		if fd, err := p.Open(); err == nil {
 			if p.direct() {
-				return p, fd, nil
+				return p, fd, true
 			}
 			unix.Close(fd)
 		}
 	}
-	return Process{}, -1, ErrNone
+	return Process{}, -1, false
 }
 
 // direct says whether the process is in a user namespace right below the
