@@ -26,6 +26,18 @@ type row struct {
 	name        string
 	nobox, peer string
 	floor, goal float64
+	runs        int // 0 is -runs
+}
+
+// binds are the commands that share n directories of the host.
+func binds(nobox string, n int) row {
+	a, b := nobox+" -r --net=none --cwd=hidden", "bwrap --ro-bind / / --unshare-all --proc /proc --dev /dev --tmpfs /tmp --tmpfs /run --tmpfs /home"
+	for i := range n {
+		check(os.MkdirAll("shares/"+strconv.Itoa(i), 0o755))
+		a += fmt.Sprintf(" -v ./shares/%d:/tmp/m/%d", i, i)
+		b += fmt.Sprintf(" --bind shares/%d /tmp/m/%d", i, i)
+	}
+	return row{name: fmt.Sprintf("start with %d binds, over bubblewrap", n), nobox: a + " -- /bin/true", peer: b + " /bin/true", floor: 0.20, goal: 0.05, runs: batch}
 }
 
 func main() {
@@ -49,6 +61,9 @@ func main() {
 		{name: "`nobox version` over an empty Go program", nobox: *nobox + " version", peer: *empty, floor: 1.50, goal: 1.20},
 		{name: "start on a host with 1,000 more mounts, over bubblewrap", nobox: *nobox + " -r --net=none --as-pid-1 -- /bin/true", peer: bwrap, floor: 0.60, goal: 0.30},
 	}
+	for _, n := range []int{500, 1000, 2000} {
+		rows = append(rows, binds(*nobox, n))
+	}
 	fmt.Printf("# Benchmarks\n\n`make bench` on %d CPUs, %s, Linux %s, %s. Each figure is the median of %d runs of nobox over the median of\nas many runs of the peer, taken by hyperfine in turns of %d. The peers: %s.\nRatios of one machine; the times behind them are not a claim.\n\n",
 		runtime.NumCPU(), runtime.GOARCH, release(), time.Now().Format("2006-01-02"), *runs, batch, peers())
 	fmt.Printf("| measure | nobox | peer | ratio | floor | goal |\n|---|---|---|---|---|---|\n")
@@ -60,7 +75,10 @@ func main() {
 		if strings.Contains(r.name, "1,000") {
 			a, b = manyMounts(*runs, r.nobox, r.peer)
 		} else {
-			a, b, err = turns(*runs, r.nobox, r.peer)
+			if r.runs == 0 {
+				r.runs = *runs
+			}
+			a, b, err = turns(r.runs, r.nobox, r.peer)
 		}
 		atMost := ""
 		if err != nil && strings.HasPrefix(r.peer, "podman") {
@@ -90,7 +108,16 @@ func main() {
 	fmt.Printf("```\n")
 }
 
-func short(cmd, path, name string) string { return strings.ReplaceAll(cmd, path, name) }
+func short(cmd, path, name string) string {
+	cmd = strings.ReplaceAll(cmd, path, name)
+	// Of many shares the first is enough.
+	for _, again := range []string{" -v ./shares/1:", " --bind shares/1 "} {
+		if i := strings.Index(cmd, again); i >= 0 {
+			cmd = cmd[:i] + " …" + cmd[strings.LastIndexByte(cmd, ' '):]
+		}
+	}
+	return cmd
+}
 
 func check(err error) {
 	if err != nil {
