@@ -225,7 +225,7 @@ A working directory that is the home itself, or /, or a parent of the home is no
 		help: "the homes: hidden (default), ro, overlay, rw",
 		long: `How much the box gets of the home directories: nothing (hidden), read-only (ro), read-write (rw), or to be changed in an overlay and left as it is (overlay). Hidden means an empty tmpfs over /home, /root and $HOME, wherever it is.
 
-With ro and overlay the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories. They are masked by whatever name the box could see them.`,
+With ro and overlay the usual secrets stay masked: .ssh, .gnupg, .aws, .azure, .kube, .docker, .config/gcloud, .netrc, .git-credentials, .npmrc, .pypirc, browser profiles and shell histories. They are masked by whatever name the box could see them. A file ~/.config/nobox/secrets adds to the list: a path or a pattern of --mask a line, of the home unless it is absolute.`,
 		set: func(v string, o *Invocation) error { return share(v, homeWords, &o.Options.Home) },
 	},
 	{

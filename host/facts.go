@@ -10,6 +10,7 @@ import (
 type Questions struct {
 	Ranges  bool            // subordinate ids, newuidmap and newgidmap
 	Cwd     bool            // the working directory's path
+	Secrets bool            // the caller's own list of secrets, in nobox's configuration
 	Sources []string        // paths of the host, as the caller wrote them
 	Places  []Place         // places below a root or a source
 	Files   []Place         // files whose content is wanted, 1 MiB at most
@@ -105,6 +106,8 @@ type Facts struct {
 	HomeLinks []HomeLink      // those of Homes that have another name too
 	OwnDirs   []string        // of nobox's configuration and state, there or not, not resolved
 	Mounts    Mounts
+	Secrets   FileFact      // the caller's list; an Err of ENOENT is none
+	SecretsAt string        // where it is looked for
 	Exe       plan.HostPath // nobox's own binary
 	Env       []string
 	NetStack  bool // this nobox carries the program of the network's process

@@ -43,6 +43,13 @@ func Probe(q Questions) Facts {
 	}
 	f.Exe = plan.HostPath(Binary())
 	f.OwnDirs = ownDirs(f.Home, f.UID)
+	if q.Secrets {
+		f.SecretsAt, f.Secrets.Err = configDir(f.Home), unix.ENOENT
+		if f.SecretsAt != "" {
+			f.SecretsAt = path.Join(f.SecretsAt, "secrets")
+			f.Secrets.Content, f.Secrets.Err = readBelow(Place{Base: "/", Path: f.SecretsAt}, 1<<20)
+		}
+	}
 	f.RealRoot = f.UID == 0 && initialUserns()
 	if q.Cwd {
 		f.Cwd, f.CwdErr = cwd()
@@ -204,6 +211,18 @@ func (f *Facts) probeHomes() {
 			f.Homes = append(f.Homes, s.Resolved)
 		}
 	}
+}
+
+// configDir is the directory of nobox's configuration, "" if there is none.
+func configDir(home string) string {
+	dir := os.Getenv("XDG_CONFIG_HOME")
+	if !strings.HasPrefix(dir, "/") {
+		if dir = home; !strings.HasPrefix(dir, "/") {
+			return ""
+		}
+		dir = path.Join(dir, ".config")
+	}
+	return path.Join(dir, "nobox")
 }
 
 // ownDirs are the directories of nobox's own configuration and state, where

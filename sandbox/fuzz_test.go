@@ -268,6 +268,10 @@ func (d *die) facts(t nstest.Tree) *host.Facts {
 		f.Mounts = host.Mounts{{Device: "1:1", Root: "/", Point: "/", Type: "ext4"}, {Device: "1:2", Root: "/", Point: "/srv/data/in", Type: pick(d, "xfs", "vfat", "nfs")},
 			{Device: "1:1", Root: "/srv", Point: "/mnt", Type: "ext4"}, {Device: "0:9", Root: "/", Point: plan.HostPath(path.Clean("/" + d.place())), Type: "tmpfs"}}
 	}
+	f.SecretsAt, f.Secrets.Err = "/home/ana/.config/nobox/secrets", unix.ENOENT
+	if d.one(4) {
+		f.Secrets = host.FileFact{Content: []byte(d.word("notes\n", "# x\n\n ~/notes \n/srv/data\n", "**/f*\n", "[\n", "..\n", "project/*.c"))}
+	}
 	f.LastCap = pick(d, 40, 41, 63)
 	f.StreamFiles = [3]bool{d.one(2), d.one(2), d.one(2)}
 	f.Landlock = pick(d, 6, 0, 1, 2, 3, 4, 5, 7)
@@ -453,4 +457,21 @@ func fields(name string, v reflect.Value, all, set map[string]bool) {
 		all[name] = true
 		set[name] = set[name] || !v.IsZero()
 	}
+}
+
+func FuzzSecretsList(f *testing.F) {
+	for _, s := range []string{"", "a\n#b\n", "~/x\n/y/../z", "..", "~", "**/k[a-z]", "[", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		list, err := secretsList(s)
+		if err != nil && (list != nil || !strings.HasPrefix(err.Error(), "line ")) {
+			t.Fatalf("%q: %q, %v", s, list, err)
+		}
+		for _, p := range list {
+			if p == "" || path.Clean(p) != p || p == "/" || p == "." || p == ".." || strings.HasPrefix(p, "../") || strings.IndexByte(p, 0) >= 0 {
+				t.Fatalf("%q: %q", s, p)
+			}
+		}
+	})
 }

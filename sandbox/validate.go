@@ -36,7 +36,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkWorkdir, checkTerminal, checkNet,
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkTerminal, checkNet,
 	} {
 		if err := check(o, f); err != nil {
 			return err
@@ -153,6 +153,21 @@ func checkOverlay(o *Options, f *host.Facts) error {
 		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: s.Err}
 	case s.Kind != host.Dir:
 		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: fmt.Errorf("it is %v, not a directory", s.Kind)}
+	}
+	return nil
+}
+
+// checkSecrets: a list of secrets that cannot be read masks nothing.
+func checkSecrets(o *Options, f *host.Facts) error {
+	if !masksSecrets(o) || errors.Is(f.Secrets.Err, unix.ENOENT) || errors.Is(f.Secrets.Err, unix.ENOTDIR) {
+		return nil
+	}
+	err := f.Secrets.Err
+	if err == nil {
+		_, err = secretsList(string(f.Secrets.Content))
+	}
+	if err != nil {
+		return &Error{What: "read the list of secrets " + plan.Quote(f.SecretsAt), Flag: "--home=" + shareName(o.Home), Cause: err}
 	}
 	return nil
 }

@@ -28,8 +28,9 @@ type view struct {
 // QuestionsOf is what a run of o needs to know before it can ask about places.
 func QuestionsOf(o Options) host.Questions {
 	q := host.Questions{
-		Ranges: o.Userns != UsernsRoot || len(o.UIDMap)+len(o.GIDMap) > 0,
-		Cwd:    o.Rootfs == "" || o.Cwd != ShareDefault,
+		Ranges:  o.Userns != UsernsRoot || len(o.UIDMap)+len(o.GIDMap) > 0,
+		Secrets: masksSecrets(&o),
+		Cwd:     o.Rootfs == "" || o.Cwd != ShareDefault,
 	}
 	if o.Rootfs != "" {
 		q.Sources = append(q.Sources, string(o.Rootfs))
@@ -74,7 +75,11 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 		q.Files = append(q.Files, host.Place{Path: "/etc/resolv.conf"})
 	}
 	for _, s := range secrets(&o, f) {
-		q.Places = append(q.Places, host.Place{Base: "/", Path: s})
+		if host.IsGlob(s) {
+			q.Globs = append(q.Globs, host.Glob{Pattern: s, Base: "/"})
+		} else {
+			q.Places = append(q.Places, host.Place{Base: "/", Path: s})
+		}
 	}
 	for _, m := range o.Masks {
 		if p := maskPath(m, f); host.IsGlob(p) {
@@ -249,6 +254,12 @@ func (v *view) homes(o *Options, f *host.Facts) {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(h), What: mounts.Bind, Source: h, SourceKind: host.Dir,
 			SourcePerm: perm(f, h), ReadOnly: o.Home == ShareRO, Overlay: o.Home == ShareOverlay, From: flag})
 		for _, s := range secrets(o, f) {
+			if host.IsGlob(s) {
+				for _, found := range f.Globs[host.Glob{Pattern: s, Base: "/"}].Matches {
+					v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: flag, Why: "a secret"})
+				}
+				continue
+			}
 			if pf := f.Places[host.Place{Base: "/", Path: s}]; pf.Kind != host.None {
 				v.Hide = append(v.Hide, mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind, From: flag, Why: "a secret"})
 			}
@@ -474,16 +485,54 @@ var secretNames = [...]string{
 	".local/share/keyrings", ".password-store", ".config/gh", ".config/hub",
 }
 
+// secrets are the places of the home that stay masked: those of every home, and
+// those of the caller's own list.
 func secrets(o *Options, f *host.Facts) (out []string) {
-	if o.Home != ShareRO && o.Home != ShareOverlay || o.Rootfs != "" {
+	if !masksSecrets(o) || len(f.Homes) == 0 {
 		return nil
 	}
-	if len(f.Homes) > 0 {
-		for _, s := range secretNames {
-			out = append(out, path.Join(string(f.Homes[0]), s))
+	for _, s := range secretNames {
+		out = append(out, path.Join(string(f.Homes[0]), s))
+	}
+	if f.Secrets.Err == nil {
+		own, _ := secretsList(string(f.Secrets.Content)) // checkSecrets has its error
+		for _, s := range own {
+			if !strings.HasPrefix(s, "/") {
+				s = path.Join(string(f.Homes[0]), s)
+			}
+			out = append(out, s)
 		}
 	}
 	return out
+}
+
+func masksSecrets(o *Options) bool {
+	return (o.Home == ShareRO || o.Home == ShareOverlay) && o.Rootfs == ""
+}
+
+// secretsList reads a list of secrets: a path or a pattern a line, of the home
+// unless it is absolute. Empty lines, and those that start with "#", do not
+// count. A line of the list can mask more, never less.
+func secretsList(content string) (out []string, err error) {
+	n := 0
+	for line := range strings.Lines(content) {
+		n++
+		s := strings.TrimSpace(line)
+		if s == "" || s[0] == '#' {
+			continue
+		}
+		s = strings.TrimPrefix(s, "~/")
+		clean := path.Clean(s)
+		_, bad := path.Match(clean, "")
+		switch {
+		case strings.IndexByte(s, 0) >= 0 || clean == "/" || clean == "." || clean == ".." || strings.HasPrefix(clean, "../") || strings.HasPrefix(clean, "~"):
+			return nil, fmt.Errorf("line %d: %s is not a path below the home, nor an absolute one", n, plan.Quote(s))
+		case bad != nil:
+			return nil, fmt.Errorf("line %d: %s is no pattern", n, plan.Quote(s))
+		}
+		out = append(out, clean)
+	}
+	return out, nil
 }
 
 // ownPaths are nobox's own: the binary, its configuration and its state.
