@@ -129,6 +129,7 @@ const bashTail = `    esac
             esac ;;
         variable) found=($(compgen -e)) ;;
         user) found=($(compgen -u)) ;;
+        profile) found=($(nobox profiles 2>/dev/null | awk '{ print $1 }') none) ;;
         none) return ;;
         "") _nobox_words "${words[@]}" ;;
         *) found=($kind) ;;
@@ -172,7 +173,7 @@ func bashCompletion(b *strings.Builder) {
 		default:
 			kind = [...]string{takesAny: "none", takesDir: "dir", takesFile: "file", takesBind: "bind",
 				takesVariable: "variable", takesUser: "user", takesUlimit: strings.Join(ulimits(), " "),
-				takesCap: capWords(), takesSecurity: securityWords}[f.takes]
+				takesCap: capWords(), takesSecurity: securityWords, takesProfile: "profile"}[f.takes]
 		}
 		patterns := "--" + f.name + "="
 		if f.needsValue() {
@@ -239,6 +240,7 @@ func zshCompletion(b *strings.Builder) {
 		}
 	}
 	b.WriteString("    )\n    _describe -t words word found\n}\n\n")
+	b.WriteString("_nobox_profiles() {\n    compadd -- ${${(f)\"$(nobox profiles 2>/dev/null | awk '{ print $1 }')\"}} none\n}\n\n")
 	b.WriteString("_nobox_bind() {\n    if compset -P '*:*:'; then\n        compadd -- ro rw\n")
 	b.WriteString("    else\n        compset -P '*:'\n        _files\n    fi\n}\n\n")
 	b.WriteString("if [[ $zsh_eval_context[-1] == loadautofunc ]]; then\n    _nobox \"$@\"\nelse\n    compdef _nobox nobox\nfi\n")
@@ -256,7 +258,7 @@ func zshSpec(f *flag) string {
 		action = [...]string{takesAny: " ", takesDir: "_directories", takesFile: "_files", takesBind: "_nobox_bind",
 			takesVariable: "_parameters -g \"*export*\" -qS =", takesUser: "_users",
 			takesUlimit: "{compadd -S \"\" -- " + strings.Join(ulimits(), " ") + "}",
-			takesCap:    "(" + capWords() + ")", takesSecurity: "{compadd -S \"\" -- " + securityWords + "}"}[f.takes]
+			takesCap:    "(" + capWords() + ")", takesSecurity: "{compadd -S \"\" -- " + securityWords + "}", takesProfile: "_nobox_profiles"}[f.takes]
 	}
 	arg := f.arg
 	if arg == "" {
@@ -327,6 +329,10 @@ function __nobox_bind
     test (count $part) -eq 3; and printf '%s\n' "$part[1]:$part[2]:"{ro,rw}
 end
 
+function __nobox_profiles
+    nobox profiles 2>/dev/null | string match -r '\\S+'
+end
+
 complete -c nobox -f
 complete -c nobox -n __nobox_behind -a '(__nobox_command)'
 complete -c nobox -n __nobox_flag -a -- -d 'the command stands behind it'
@@ -358,7 +364,7 @@ func fishCompletion(b *strings.Builder) {
 			b.WriteString([...]string{takesAny: " -x", takesDir: " -x -a '(__fish_complete_directories)'", takesFile: " -r -F", takesBind: " -r -F -a '(__nobox_bind)'",
 				takesVariable: " -x -a '(set -xn)='", takesUser: " -x -a '(__fish_complete_users)'",
 				takesUlimit: " -x -a '" + strings.Join(ulimits(), " ") + "'",
-				takesCap:    " -x -a '" + capWords() + "'", takesSecurity: " -x -a '" + securityWords + "'"}[f.takes])
+				takesCap:    " -x -a '" + capWords() + "'", takesSecurity: " -x -a '" + securityWords + "'", takesProfile: " -x -a '(__nobox_profiles) none'"}[f.takes])
 		}
 		b.WriteString(" -d " + fishQuote(f.help) + "\n")
 	}

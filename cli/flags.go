@@ -71,6 +71,7 @@ const (
 	takesVariable
 	takesUser
 	takesUlimit // NAME=SOFT
+	takesProfile
 	takesCap
 	takesSecurity // seccomp=FILE
 )
@@ -101,6 +102,9 @@ var laterFlags = []string{
 	"device-write-iops", "cgroup", "report",
 	"best-effort",
 }
+
+// defaultNet is what --net is where it is not given.
+const defaultNet = "none"
 
 // flags is the table. It is data in the binary, laid out by the linker: a set
 // function made by a call would run at every start, so they are literals.
@@ -610,6 +614,28 @@ With host there is no boundary: what listens on the host's loopback is within re
 	},
 
 	{
+		name: "profile", arg: "NAME", takes: takesProfile, group: groupSee,
+		what: "use the profile",
+		help: "settings by name: dev, agent, ci, strict, demo",
+		long: `Takes the settings of a profile: one of ~/.config/nobox/config.toml, or of those that nobox comes with: dev, agent, ci, strict and demo. What else the command line has counts more. "nobox profiles" lists them, and with a name what one sets. With none neither the configuration nor the project's .nobox.toml is read.
+
+The configuration is TOML. Its keys are the long names of the flags; those above the first profile are for every box, and profile = "NAME" there is the profile of a box that names none. A profile may say about, and extends with another's name, whose settings stand below its own. In a path "~/" is the home. volume-try is volume for what may not be there.
+
+  [profile.work]
+  extends = "dev"
+  mask = ["**/*.pem"]
+  timeout = "2h"
+
+A file .nobox.toml in the working directory has settings of a project, without profiles. It may only tighten, since a box may have written it: cwd and home to less, net to less, mask, cap-drop, read-only, -c or -r, shorter times, lower limits, allow-host where there is no list, hostname and workdir. What would loosen is an error that names it. --explain shows the file and the line of each setting.`,
+		set: func(v string, o *Invocation) error {
+			if v == "" {
+				return emptyName()
+			}
+			o.Profile = v
+			return nil
+		},
+	},
+	{
 		name: "explain", arg: "HOW", values: explainWords, bare: "words", group: groupSee,
 		what: "explain",
 		help: "print the plan: in words, syscalls, json",
@@ -759,6 +785,8 @@ var verbs = [...]verb{
 
   nobox doctor --apparmor-profile | sudo tee /etc/apparmor.d/nobox
   sudo apparmor_parser -r /etc/apparmor.d/nobox`},
+	{name: "profiles", args: "[NAME]", help: "the profiles, or what one sets",
+		long: `Lists the profiles that --profile takes, those of ~/.config/nobox/config.toml first, or with a name the settings of that one and where they stand.`},
 	{name: doctor.InsideVerb, hidden: true, help: "a part of nobox doctor",
 		long: `Is what nobox doctor starts in new namespaces, to try what can be done there.`},
 	{name: "exec", args: "[FLAGS] NAME [-- COMMAND...]", help: "one more command in a box that runs",

@@ -31,6 +31,13 @@ func Main(args []string) int {
 		return write(Help(inv.Topic))
 	case "version":
 		return write(Version())
+	case "profiles":
+		out, err := profileList(inv.Topic)
+		if err != nil {
+			SayError(os.Stderr, err)
+			return ExitCannot
+		}
+		return write(out)
 	case "doctor":
 		return diagnose(inv)
 	case doctor.InsideVerb:
@@ -125,6 +132,11 @@ func explain(inv *Invocation) int {
 	if err != nil {
 		sayFailure(sandbox.Diagnose(err, inv.Options, f))
 		return ExitCannot
+	}
+	if inv.Explain == "words" {
+		if code := write(settingsText(inv.fromFiles)); code != 0 {
+			return code
+		}
 	}
 	return explained(inv.Explain, p)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nobox/doctor"
+	"nobox/profiles"
 	"nobox/sandbox"
 )
 
@@ -30,9 +31,11 @@ type Invocation struct {
 	JSON, Force, Yes, HandBack bool     // their flags
 	StatusFD                   int      // 0 is none
 	Verbose                    bool
-	Name                       string // of the box, "" for none
-	Detach, Detached           bool   // -d; and it is the nobox that -d started
-	All, Follow                bool   // ps --all, logs --follow
+	Name                       string        // of the box, "" for none
+	Detach, Detached           bool          // -d; and it is the nobox that -d started
+	All, Follow                bool          // ps --all, logs --follow
+	Profile                    string        // --profile
+	fromFiles                  []fileSetting // what files have set, in order
 
 	Names    []string      // the boxes that exec, stop, wait and inspect are about
 	StopTime time.Duration // stop: until the box is killed, negative for its own
@@ -46,7 +49,10 @@ type parsing struct {
 	spelled string // the flag as it was written: "-v"
 	given   string // the same with its value, fit to be shown: "-v /a:/b"
 
-	ids struct{ by, given string } // the one of --userns, -r, -c, --uidmap in force
+	ids struct { // the one of --userns, -r, -c, --uidmap in force
+		by, given string
+		fromFile  bool // yields to the command line
+	}
 
 	seconds []string // the second arguments of the flags that take two, in order
 	second  string   // that of the flag at hand
@@ -64,10 +70,32 @@ var (
 // Parse reads the arguments of a command line, the program's name left out. Its
 // error is a *UsageError. Besides --env-file it reads nothing but args.
 func Parse(args []string) (*Invocation, error) {
-	return parse(args, readEnvFile)
+	o, err := parse(args, readEnvFile)
+	if err != nil || o.Verb != "" {
+		return o, err
+	}
+	return configured(o, args, profiles.Read(), readEnvFile)
+}
+
+// configured is o with the settings of files below its own; o itself where
+// there are none.
+func configured(o *Invocation, args []string, files profiles.Files, readFile func(string) ([]byte, error)) (*Invocation, error) {
+	layers, err := profiles.Load(files, o.Profile)
+	if err != nil {
+		return nil, configError(err)
+	}
+	if len(layers) == 0 {
+		return o, nil
+	}
+	return parseOver(args, readFile, func(o *Invocation) error { return o.configure(files, layers) })
 }
 
 func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, error) {
+	return parseOver(args, readFile, nil)
+}
+
+// parseOver parses a command line over what below has set, if it is not nil.
+func parseOver(args []string, readFile func(string) ([]byte, error), below func(*Invocation) error) (*Invocation, error) {
 	if len(args) > 0 {
 		if v := lookupVerb(args[0]); v != nil {
 			return parseVerb(v, args[1:])
@@ -79,6 +107,13 @@ func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, e
 	o := &Invocation{parsing: parsing{readFile: readFile}}
 	args, o.seconds = takeSeconds(args)
 	o.Options.StopTimeout = DefaultStopTimeout
+	var lower targets
+	if below != nil {
+		if err := below(o); err != nil {
+			return nil, err
+		}
+		lower = o.takeTargets()
+	}
 	fs := flagSet(args)
 	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
 		return o.setFlag(f.Value.(*spelling), value)
@@ -105,6 +140,9 @@ func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, e
 	}
 	if len(rest) > 0 {
 		o.Options.Command = rest
+	}
+	if below != nil {
+		o.putBelow(lower)
 	}
 	if o.Detach && o.Options.Terminal == sandbox.Yes {
 		return nil, &UsageError{Text: "cannot detach the box (-d): with -t it would need a terminal, and nobody is there"}
@@ -440,6 +478,10 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 			return nil, err
 		}
 		o.Topic = t
+	case "profiles":
+		if len(args) > 0 {
+			o.Topic = args[0]
+		}
 	case "completion":
 		if len(args) == 0 {
 			return nil, whichShell()
@@ -556,8 +598,12 @@ func topic(word string) (string, error) {
 // one the last counts.
 func (o *Invocation) chooseIDs(by string, mode sandbox.Userns) error {
 	if o.ids.by != "" && o.ids.by != by {
-		return excluded(o.ids.given)
+		if !o.ids.fromFile {
+			return excluded(o.ids.given)
+		}
+		o.Options.UIDMap, o.Options.GIDMap = nil, nil
 	}
+	o.ids.fromFile = false
 	o.ids.by, o.ids.given = by, o.given
 	o.Options.Userns, o.Options.UsernsFrom = mode, o.given
 	return nil

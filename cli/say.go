@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"nobox/doctor"
 	"nobox/plan"
+	"nobox/profiles"
 )
 
 // Every word of an error, a hint and a note is said here. The rules:
@@ -363,6 +365,66 @@ func spaceInName(at string, export bool) error {
 		c.hint = `the file is no shell script: leave "export" and the quotes out`
 	}
 	return c
+}
+
+// ---- configuration
+
+// configError puts an error of package profiles into nobox's words.
+func configError(err error) error {
+	var e *profiles.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	u := &UsageError{Text: "cannot read the settings: " + e.Text, Hint: e.Hint}
+	switch {
+	case e.At.File != "" && e.At.Line == 0:
+		u.Text = "cannot read the settings (" + e.At.File + "): " + e.Text
+	case e.At.File != "":
+		u.Text = "cannot read the settings (" + e.At.String() + "): " + e.Text
+	}
+	return u
+}
+
+func wrongSetting(s *profiles.Setting, text string) error {
+	return &UsageError{Text: fmt.Sprintf("cannot take %s (%s): %s", show(s.Key), s.At, text)}
+}
+
+// unknownSetting is about a key that is no flag's name, or of one that is not
+// for a file.
+func unknownSetting(s *profiles.Setting, f *flag) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot take %s (%s): no setting is called so", show(s.Key), s.At)}
+	switch {
+	case slices.Contains(laterFlags, s.Key) && len(s.Key) > 1:
+		e.Text = fmt.Sprintf("cannot take %s (%s): not in this version", show(s.Key), s.At)
+	case f != nil && f.isKey():
+		e.Hint = "a setting has the long name of its flag: " + f.name
+	case f != nil && f.second != "":
+		e.Hint = "volume has source and destination in one"
+	case f != nil:
+		e.Text = fmt.Sprintf("cannot take %s (%s): it is for the command line only", show(s.Key), s.At)
+	default:
+		if near := nearest(s.Key, keys()); near != "" {
+			e.Hint = "did you mean " + near + "?"
+		} else {
+			e.Hint = seeHelp + ", whose long names the settings have"
+		}
+	}
+	return e
+}
+
+func loosens(s *profiles.Setting, value, why string) error {
+	return &UsageError{
+		Text: fmt.Sprintf("cannot take %s = %s from the project (%s): a project may only tighten, and %s", show(s.Key), show(value), s.At, why),
+		Hint: "a box may have written it: look at it; a profile of your own may set it, and --profile=none leaves it out",
+	}
+}
+
+func unknownProfile(name, near string) error {
+	e := &UsageError{Text: "cannot tell about " + show(name) + ": there is no such profile", Hint: `"nobox profiles" lists them`}
+	if near != "" {
+		e.Hint = "did you mean " + near + "?"
+	}
+	return e
 }
 
 // ---- the command line as a whole

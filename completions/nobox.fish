@@ -23,7 +23,7 @@ end
 
 # Whether a flag may stand here.
 function __nobox_flag
-    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor exec ps stop wait logs rm inspect version completion diff apply discard rm-owned
+    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor profiles exec ps stop wait logs rm inspect version completion diff apply discard rm-owned
 end
 
 function __nobox_bind
@@ -31,11 +31,16 @@ function __nobox_bind
     test (count $part) -eq 3; and printf '%s\n' "$part[1]:$part[2]:"{ro,rw}
 end
 
+function __nobox_profiles
+    nobox profiles 2>/dev/null | string match -r '\\S+'
+end
+
 complete -c nobox -f
 complete -c nobox -n __nobox_behind -a '(__nobox_command)'
 complete -c nobox -n __nobox_flag -a -- -d 'the command stands behind it'
 complete -c nobox -n __nobox_first -a help -d 'one page, or all about one'
 complete -c nobox -n __nobox_first -a doctor -d 'what a box lacks here, and remedies'
+complete -c nobox -n __nobox_first -a profiles -d 'the profiles, or what one sets'
 complete -c nobox -n __nobox_first -a exec -d 'one more command in a box that runs'
 complete -c nobox -n __nobox_first -a ps -d 'the boxes that have a name and run'
 complete -c nobox -n __nobox_first -a stop -d 'end a box that runs'
@@ -49,7 +54,7 @@ complete -c nobox -n __nobox_first -a diff -d 'what boxes changed'
 complete -c nobox -n __nobox_first -a apply -d 'write changes back to the host'
 complete -c nobox -n __nobox_first -a discard -d 'forget changes'
 complete -c nobox -n __nobox_first -a rm-owned -d 'remove files of mapped ids'
-complete -c nobox -n '__nobox_verb help' -a 'help doctor exec ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --explain --json-status-fd --verbose --help'
+complete -c nobox -n '__nobox_verb help' -a 'help doctor profiles exec ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --as-pid-1 --timeout --stop-timeout --ulimit --cap-add --cap-drop --allow-userns --security-opt --net --profile --explain --json-status-fd --verbose --help'
 complete -c nobox -n '__nobox_verb doctor' -a '--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container'
 complete -c nobox -n '__nobox_verb completion' -a 'bash zsh fish'
 
@@ -90,6 +95,7 @@ complete -c nobox -n __nobox_flag -l cap-drop -x -a 'ALL CHOWN DAC_OVERRIDE DAC_
 complete -c nobox -n __nobox_flag -l allow-userns -d 'let the command make namespaces of its own'
 complete -c nobox -n __nobox_flag -l security-opt -x -a 'seccomp= seccomp=unconfined no-new-privileges' -d 'seccomp=FILE, or seccomp=unconfined'
 complete -c nobox -n __nobox_flag -l net -x -a 'user none host' -d 'nobox\'s own (default), lo alone, or the host\'s'
+complete -c nobox -n __nobox_flag -l profile -x -a '(__nobox_profiles) none' -d 'settings by name: dev, agent, ci, strict, demo'
 complete -c nobox -n __nobox_flag -l explain -a 'words syscalls json' -d 'print the plan: in words, syscalls, json'
 complete -c nobox -n __nobox_flag -l json-status-fd -x -d 'write child-pid and exit-code to FD, like bwrap'
 complete -c nobox -n __nobox_flag -l verbose -d 'say how long the parts of a start took'

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -247,6 +248,12 @@ func ownDirs(home string, uid uint32) (out []string) {
 	} else {
 		add("XDG_CONFIG_HOME", "")
 		add("XDG_STATE_HOME", "")
+	}
+	if file := configFile(home); file != "" {
+		// What a link in its place leads to is the configuration.
+		if real, err := filepath.EvalSymlinks(file); err == nil && real != file {
+			out = append(out, real)
+		}
 	}
 	add("XDG_RUNTIME_DIR", "/run/user/"+strconv.FormatUint(uint64(uid), 10))
 	return out

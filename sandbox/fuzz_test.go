@@ -211,6 +211,9 @@ func (d *die) options() Options {
 		}
 		return Ulimit{Name: name, Resource: r, Soft: min(hard, pick(d, 0, 64, ^uint64(0))), Hard: hard, From: "--ulimit " + name}
 	})
+	if d.one(6) {
+		o.CwdAtMost, o.CwdAtMostFrom = pick(d, ShareRO, ShareOverlay), "cwd = ro, .nobox.toml:1"
+	}
 	return o
 }
 

@@ -19,7 +19,12 @@ type Options struct {
 	OverlayDir     string // --overlay-dir: where what is written to overlays is kept, "" is memory
 	OverlayDirFrom string // the flag as given
 
-	Cwd     Share // --cwd; ShareDefault is rw, or nothing where that would share the home
+	Cwd Share // --cwd; ShareDefault is rw, or nothing where that would share the home
+	// CwdAtMost is what is shared where the working directory is shared by
+	// itself: a project's settings may lessen that, and not share it.
+	CwdAtMost     Share
+	CwdAtMostFrom string
+
 	Home    Share // --home; ShareDefault is hidden
 	Binds   []Bind
 	Tmpfs   []Tmpfs

@@ -374,9 +374,13 @@ func (v *view) cwd(o *Options, f *host.Facts) {
 		}
 	}
 	v.start = cwd
+	asked := mode != ShareDefault
+	if !asked && o.CwdAtMost != ShareDefault {
+		mode, from = o.CwdAtMost, o.CwdAtMostFrom
+	}
 	e := mounts.Entry{At: f2box(f.Cwd), What: mounts.Bind, Source: f.Cwd, SourceKind: host.Dir, SourcePerm: perm(f, f.Cwd), ReadOnly: mode == ShareRO, Overlay: mode == ShareOverlay, From: from, Why: "the working directory"}
 	for _, x := range v.Entries {
-		if mode == ShareDefault && x.What == mounts.Bind && x.At == e.At && x.From != "" {
+		if !asked && x.What == mounts.Bind && x.At == e.At && x.From != "" {
 			return // a flag shares it in its own way
 		}
 	}

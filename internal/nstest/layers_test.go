@@ -27,7 +27,7 @@ var layers = map[string]struct {
 	outside string
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
-	"cli":             {"the flag table, and every word said to the user", "sandbox changes userns idmap plan doctor boxes", "github.com/spf13/pflag golang.org/x/sys"},
+	"cli":             {"the flag table, and every word said to the user", "sandbox changes userns idmap plan doctor profiles boxes", "github.com/spf13/pflag golang.org/x/sys"},
 	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
@@ -44,6 +44,7 @@ var layers = map[string]struct {
 	"seccomp":         {"the filter of system calls, compiled at build time", "", "golang.org/x/sys"},
 	"seccomp/gen":     {"writes seccomp's tables; no part of nobox", "seccomp", "github.com/moby/profiles github.com/opencontainers/runtime-spec golang.org/x/sys"},
 	"doctor":          {"what a box may need, and whether the machine has it", "host idmap plan sandbox", "golang.org/x/sys"},
+	"profiles":        {"settings from files, without knowing the flags", "host", "github.com/pelletier/go-toml/v2/unstable"},
 	"terminal":        {"the pty and its relay", "plan", "golang.org/x/sys"},
 	"caller":          {"what the caller handed over, before the runtime changes it", "", ""},
 	"boxes":           {"what is known of running boxes that have a name", "", "golang.org/x/sys"},
