@@ -255,8 +255,18 @@ func ownDirs(home string, uid uint32) (out []string) {
 			out = append(out, real)
 		}
 	}
-	add("XDG_RUNTIME_DIR", "/run/user/"+strconv.FormatUint(uint64(uid), 10))
+	id := strconv.FormatUint(uint64(uid), 10)
+	add("XDG_RUNTIME_DIR", "/run/user/"+id)
+	if !private(os.Getenv("XDG_RUNTIME_DIR"), uid) && !private("/run/user/"+id, uid) {
+		out = append(out, "/tmp/nobox-"+id) // package boxes
+	}
 	return out
+}
+
+// private says whether a directory is the user's alone.
+func private(dir string, uid uint32) bool {
+	var st unix.Stat_t
+	return strings.HasPrefix(dir, "/") && unix.Lstat(dir, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Uid == uid && st.Mode&0o077 == 0
 }
 
 // couldBeMade says whether the caller may write to the nearest directory above
