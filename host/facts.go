@@ -28,6 +28,7 @@ type Place struct {
 	// Bound: Base is mounted somewhere in the box, so that a link which leaves
 	// it leads elsewhere than below Base; that is ErrLeaves.
 	Bound bool
+	Make  bool // whether it could be made is wanted as well
 }
 
 // A HomeLink is a name of a home by which there are links on the way.
@@ -55,10 +56,12 @@ func (k Kind) String() string {
 type PlaceFact struct {
 	Resolved plan.BoxPath // links followed as far as the path exists
 	Kind     Kind
-	Symlink  bool   // the last component as asked is a symbolic link
-	Rdev     uint64 // of a device
-	Perm     uint32 // the mode without the type
-	Err      error  // why it could not be looked at, other than not being there
+	Symlink  bool         // the last component as asked is a symbolic link
+	Rdev     uint64       // of a device
+	Perm     uint32       // the mode without the type
+	Exists   plan.BoxPath // of what is not there, the nearest directory above that is
+	Makeable bool         // of what is not there, with Make: the caller may write to that
+	Err      error        // why it could not be looked at, other than not being there
 }
 
 // SourceFact is what stands at a path of the host.
@@ -105,6 +108,7 @@ type Facts struct {
 	Home      string          // $HOME as it is
 	HomeLinks []HomeLink      // those of Homes that have another name too
 	OwnDirs   []string        // of nobox's configuration and state, there or not, not resolved
+	OwnFile   string          // nobox's configuration, there or not: it may be a link
 	Mounts    Mounts
 	Secrets   FileFact      // the caller's list; an Err of ENOENT is none
 	SecretsAt string        // where it is looked for

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -43,7 +42,7 @@ func Probe(q Questions) Facts {
 		}
 	}
 	f.Exe = plan.HostPath(Binary())
-	f.OwnDirs = ownDirs(f.Home, f.UID)
+	f.OwnDirs, f.OwnFile = ownDirs(f.Home, f.UID), configFile(f.Home)
 	if q.Secrets {
 		f.SecretsAt, f.Secrets.Err = configDir(f.Home), unix.ENOENT
 		if f.SecretsAt != "" {
@@ -216,48 +215,29 @@ func (f *Facts) probeHomes() {
 
 // configDir is the directory of nobox's configuration, "" if there is none.
 func configDir(home string) string {
-	dir := os.Getenv("XDG_CONFIG_HOME")
-	if !strings.HasPrefix(dir, "/") {
-		if dir = home; !strings.HasPrefix(dir, "/") {
-			return ""
-		}
-		dir = path.Join(dir, ".config")
+	file := configFile(home)
+	if file == "" {
+		return ""
 	}
-	return path.Join(dir, "nobox")
+	return path.Dir(file)
 }
 
-// ownDirs are the directories of nobox's own configuration and state, where
-// they are or could be made by the caller: XDG Base Directory Specification.
-func ownDirs(home string, uid uint32) (out []string) {
-	add := func(env, otherwise string) {
-		dir := os.Getenv(env)
-		if !strings.HasPrefix(dir, "/") {
-			if dir = otherwise; !strings.HasPrefix(dir, "/") {
-				return
-			}
-		}
-		dir = path.Join(dir, "nobox")
-		if unix.Access(dir, unix.F_OK) != nil && !couldBeMade(dir) {
-			return
-		}
-		out = append(out, dir)
-	}
-	if strings.HasPrefix(home, "/") {
-		add("XDG_CONFIG_HOME", path.Join(home, ".config"))
-		add("XDG_STATE_HOME", path.Join(home, ".local/state"))
-	} else {
-		add("XDG_CONFIG_HOME", "")
-		add("XDG_STATE_HOME", "")
-	}
-	if file := configFile(home); file != "" {
-		// What a link in its place leads to is the configuration.
-		if real, err := filepath.EvalSymlinks(file); err == nil && real != file {
-			out = append(out, real)
-		}
-	}
+// ownDirs are the directories of nobox's own configuration and state, there or
+// not: XDG Base Directory Specification.
+func ownDirs(home string, uid uint32) []string {
 	id := strconv.FormatUint(uint64(uid), 10)
-	add("XDG_RUNTIME_DIR", "/run/user/"+id)
-	if !private(os.Getenv("XDG_RUNTIME_DIR"), uid) && !private("/run/user/"+id, uid) {
+	run := os.Getenv("XDG_RUNTIME_DIR")
+	usable := private(run, uid)
+	if !strings.HasPrefix(run, "/") {
+		run = "/run/user/" + id
+	}
+	out := make([]string, 0, 4)
+	for _, dir := range [...]string{configDir(home), stateDir(home), path.Join(run, "nobox")} {
+		if dir != "" {
+			out = append(out, dir)
+		}
+	}
+	if !usable && !private("/run/user/"+id, uid) {
 		out = append(out, "/tmp/nobox-"+id) // package boxes
 	}
 	return out
@@ -269,20 +249,15 @@ func private(dir string, uid uint32) bool {
 	return strings.HasPrefix(dir, "/") && unix.Lstat(dir, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Uid == uid && st.Mode&0o077 == 0
 }
 
-// couldBeMade says whether the caller may write to the nearest directory above
-// a path that is there.
-func couldBeMade(p string) bool {
-	for p != "/" {
-		p = path.Dir(p)
-		switch err := unix.Access(p, unix.W_OK); err {
-		case nil:
-			return true
-		case unix.ENOENT:
-		default:
-			return false
+func stateDir(home string) string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if !strings.HasPrefix(dir, "/") {
+		if dir = home; !strings.HasPrefix(dir, "/") {
+			return ""
 		}
+		dir = path.Join(dir, ".local/state")
 	}
-	return false
+	return path.Join(dir, "nobox")
 }
 
 // source resolves a path of the host as open(2) would, automounts included.
@@ -360,6 +335,14 @@ func place(p Place, known map[string]bool) PlaceFact {
 			f.Kind = None
 			if err != unix.ENOENT {
 				f.Err = err
+				return f
+			}
+			f.Exists = plan.BoxPath(join(cur, ""))
+			if cur == "" {
+				f.Exists = "/"
+			}
+			if p.Make {
+				f.Makeable = unix.Access(join(base+cur, ""), unix.W_OK) == nil
 			}
 			return f
 		}
@@ -496,15 +479,8 @@ func Home() string { return os.Getenv("HOME") }
 // StateDir makes the directory of nobox's state, where it is not there; "" if
 // there can be none.
 func StateDir() string {
-	dir := os.Getenv("XDG_STATE_HOME")
-	if !strings.HasPrefix(dir, "/") {
-		if dir = Home(); !strings.HasPrefix(dir, "/") {
-			return ""
-		}
-		dir = path.Join(dir, ".local/state")
-	}
-	dir = path.Join(dir, "nobox")
-	if os.MkdirAll(dir, 0o700) != nil {
+	dir := stateDir(Home())
+	if dir == "" || os.MkdirAll(dir, 0o700) != nil {
 		return ""
 	}
 	return dir

@@ -79,6 +79,7 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 			q.Globs = append(q.Globs, host.Glob{Pattern: s, Base: "/"})
 		} else {
 			q.Places = append(q.Places, host.Place{Base: "/", Path: s})
+			q.Globs = append(q.Globs, linksIn(s)) // for the links in it
 		}
 	}
 	for _, m := range o.Masks {
@@ -90,10 +91,7 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 		q.Shown = v.shown()
 	}
 	for _, p := range ownPaths(f) {
-		q.Places = append(q.Places, host.Place{Base: "/", Path: p})
-		for d := path.Dir(p); d != "/"; d = path.Dir(d) {
-			q.Places = append(q.Places, host.Place{Base: "/", Path: d})
-		}
+		q.Places = append(q.Places, host.Place{Base: "/", Path: p, Make: true})
 	}
 	return q
 }
@@ -259,6 +257,13 @@ func (v *view) homes(o *Options, f *host.Facts) {
 					v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: flag, Why: "a secret"})
 				}
 				continue
+			}
+			// What lies in a secret may be a link to it: dotfiles are kept so.
+			for _, found := range f.Globs[linksIn(s)].Matches {
+				at := string(found.Source)
+				if !within(s, at) && (found.Kind == host.File || found.Kind == host.Dir && within(string(h), at) && at != string(h)) {
+					v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: flag, Why: "a secret links to it"})
+				}
 			}
 			if pf := f.Places[host.Place{Base: "/", Path: s}]; pf.Kind != host.None {
 				v.Hide = append(v.Hide, mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind, From: flag, Why: "a secret"})
@@ -510,6 +515,9 @@ func secrets(o *Options, f *host.Facts) (out []string) {
 	return out
 }
 
+// linksIn is the pattern of what lies right in a secret.
+func linksIn(secret string) host.Glob { return host.Glob{Pattern: secret + "/*", Base: "/"} }
+
 func masksSecrets(o *Options) bool {
 	return (o.Home == ShareRO || o.Home == ShareOverlay) && o.Rootfs == ""
 }
@@ -541,44 +549,33 @@ func secretsList(content string) (out []string, err error) {
 
 // ownPaths are nobox's own: the binary, its configuration and its state.
 func ownPaths(f *host.Facts) (out []string) {
-	if f.Exe != "" {
-		out = append(out, string(f.Exe))
+	out = append(out, f.OwnDirs...)
+	for _, file := range [...]string{string(f.Exe), f.OwnFile} {
+		if file != "" {
+			out = append(out, file)
+		}
 	}
-	return append(out, f.OwnDirs...)
+	return out
 }
 
 // protected are those as mounts wants them: what is there, and the directories
 // that a box could make.
 func protected(f *host.Facts) (out []mounts.Thing) {
-	fact := func(p string) host.PlaceFact { return f.Places[host.Place{Base: "/", Path: p}] }
 	for i, p := range ownPaths(f) {
-		pf := fact(p)
-		file := i == 0 && f.Exe != ""
+		pf := f.Places[host.Place{Base: "/", Path: p, Make: true}]
+		file := i >= len(f.OwnDirs)
 		if pf.Resolved == "" || pf.Err != nil || file && pf.Kind == host.None {
 			continue
 		}
 		t := mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind}
 		if pf.Kind == host.None {
-			if t.Exists = nearest(fact, p); t.Exists == "" {
-				continue
+			if t.Exists = plan.HostPath(pf.Exists); !pf.Makeable {
+				continue // the box could not make it either
 			}
 		}
 		out = append(out, t)
 	}
 	return out
-}
-
-// nearest is the nearest directory above a path that is there.
-func nearest(fact func(string) host.PlaceFact, p string) plan.HostPath {
-	for d := path.Dir(p); d != "/"; d = path.Dir(d) {
-		switch pf := fact(d); {
-		case pf.Err != nil || pf.Kind != host.None && pf.Kind != host.Dir:
-			return ""
-		case pf.Kind == host.Dir:
-			return plan.HostPath(pf.Resolved)
-		}
-	}
-	return "/"
 }
 
 // etc is the content of the box's own files in /etc.

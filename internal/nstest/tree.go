@@ -150,7 +150,12 @@ func (t Tree) Place(p host.Place) host.PlaceFact {
 			f.Resolved, f.Kind = plan.BoxPath(path.Join("/", cur, c, path.Join(rest...))), host.None
 			if err != unix.ENOENT {
 				f.Err = err
+				return f
 			}
+			if f.Exists = plan.BoxPath(cur); cur == "" {
+				f.Exists = "/"
+			}
+			f.Makeable = p.Make
 			return f
 		}
 		if n.Link != "" {
