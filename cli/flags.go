@@ -549,6 +549,15 @@ From outside come only PATH, HOME, SHELL, TERM, COLORTERM, LANG, LC_*, TZ and NO
 	},
 
 	{
+		name: "preserve-fd", arg: "N", repeat: true, group: groupHardening,
+		what: "hand on the descriptor",
+		help: "an open descriptor that the command gets",
+		long: `Hands the open descriptor N, 3 or more, on to the command, as the same number; several are separated by commas. By default every descriptor above 2 is closed. What it leads to the command can use whatever the mounts say: by a directory the host's whole tree can be read.
+
+  nobox --preserve-fd 3 -- sh -c 'read line <&3' 3<file`,
+		set: func(v string, o *Invocation) error { return o.preserve(v) },
+	},
+	{
 		name: "cap-add", arg: "CAP", repeat: true, takes: takesCap, group: groupHardening,
 		what: "add the capability",
 		help: "a capability the command holds, or ALL",

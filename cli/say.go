@@ -318,6 +318,10 @@ func notDescriptor(v string) error {
 	return causef("%s is not the number of an open file: 1 or more, as in --json-status-fd 3 3>FILE", show(v))
 }
 
+func notPreservable(v string) error {
+	return causef("%s is not the number of an open file above 2", show(v))
+}
+
 func notCapability(v string) error {
 	return cause{
 		show(v) + " is no capability",

@@ -599,6 +599,18 @@ func (o *Invocation) caps(v string, to *[]sandbox.CapRequest) error {
 	return nil
 }
 
+// preserve reads descriptors, separated by commas.
+func (o *Invocation) preserve(v string) error {
+	for n := range strings.SplitSeq(v, ",") {
+		fd, err := strconv.ParseUint(n, 10, 31)
+		if err != nil || fd < 3 {
+			return notPreservable(n)
+		}
+		o.Options.PreserveFDs = append(o.Options.PreserveFDs, sandbox.FD{FD: int(fd), From: o.given})
+	}
+	return nil
+}
+
 // securityOpt reads what docker's flag of the name takes, as far as nobox has
 // it.
 func (o *Invocation) securityOpt(v string) error {

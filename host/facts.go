@@ -17,6 +17,7 @@ type Questions struct {
 	Lists   []plan.HostPath // directories whose entries are wanted
 	Globs   []Glob          // patterns to be looked up, once
 	Shown   []Shown         // what the box shows, for the patterns
+	FDs     []int           // descriptors that are to be open
 }
 
 // A Place is a path below a directory of the host: Base "/" is the host's own
@@ -129,6 +130,7 @@ type Facts struct {
 	Places  map[Place]PlaceFact
 	Sources map[string]SourceFact
 	Files   map[Place]FileFact
+	FDs     map[int]error // why a descriptor cannot be handed on, nil if it can
 	Globs   map[Glob]GlobFact
 	Lists   map[plan.HostPath]ListFact
 

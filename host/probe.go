@@ -18,7 +18,13 @@ import (
 // getsubids, where the files do not list the user, and id, where passwd does
 // not know the uid.
 func Probe(q Questions) Facts {
+	// Before nobox opens anything: a number may be free.
+	fds := make(map[int]error, len(q.FDs))
+	for _, fd := range q.FDs {
+		_, fds[fd] = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	}
 	f := Facts{
+		FDs:            fds,
 		IDs:            ProbeIDs(q.Ranges),
 		Env:            caller.Environ(os.Environ()),
 		Home:           os.Getenv("HOME"),

@@ -853,10 +853,21 @@ func (a RestoreSignals) String() string {
 func (a RestoreSignals) Cannot() string { return "restore the signals" }
 
 // CloseFiles closes every descriptor above the standard streams at the
-// execve; close_range(2).
-type CloseFiles struct{}
+// execve, but Keep, which ascends; close_range(2).
+type CloseFiles struct {
+	Keep []int `json:"keep,omitempty"`
+}
 
-func (CloseFiles) String() string { return "close every descriptor above 2" }
+func (a CloseFiles) String() string {
+	s := "close every descriptor above 2"
+	for i, fd := range a.Keep {
+		if i == 0 {
+			s += " but"
+		}
+		s += " " + strconv.Itoa(fd)
+	}
+	return s
+}
 func (CloseFiles) Cannot() string { return "close descriptors" }
 
 // Exec runs the command. Files are tried in order, as execvp(3) would.

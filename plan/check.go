@@ -1255,6 +1255,17 @@ func leaksDescriptors(s *survey) *CheckError {
 	if e := s.once(kindCloseFiles, "CloseFiles"); e != nil {
 		return e
 	}
+	i := s.of[kindCloseFiles].first
+	below := 2
+	for _, fd := range s.Steps[i].Do.(CloseFiles).Keep {
+		if s.Steps[i].From == "" {
+			return s.at(i, "a descriptor is handed on, and no flag named it")
+		}
+		if fd <= below {
+			return s.at(i, "the descriptors to be kept are not in order")
+		}
+		below = fd
+	}
 	if !s.make.precedes(s.of[kindCloseFiles]) {
 		return s.at(s.make.last, "a descriptor is opened after they are closed")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -204,7 +205,16 @@ func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, term
 	if f.TimerSlack != 0 {
 		b.Inside("", "as the caller had it", plan.TimerSlack{Nanoseconds: f.TimerSlack})
 	}
-	b.Inside("", "", plan.CloseFiles{})
+	keep := plan.CloseFiles{}
+	keepFrom := ""
+	for _, fd := range o.PreserveFDs {
+		if !slices.Contains(keep.Keep, fd.FD) {
+			keep.Keep = append(keep.Keep, fd.FD)
+		}
+		keepFrom = fd.From
+	}
+	slices.Sort(keep.Keep)
+	b.Inside(keepFrom, "", keep)
 	b.Inside("", "", plan.RestoreSignals{Ignored: f.SignalsIgnored, Mask: f.SignalsBlocked})
 
 	env, err := environment(o, f, who)

@@ -181,6 +181,9 @@ func (d *die) options() Options {
 	}
 	o.CapAdd, o.CapDrop = some(d, cap("--cap-add")), some(d, cap("--cap-drop"))
 	o.AllowUserns = d.one(4)
+	if d.one(8) {
+		o.PreserveFDs = []FD{{FD: pick(d, 3, 9, 3000), From: "--preserve-fd 3"}}
+	}
 	if d.one(4) {
 		o.Seccomp = Seccomp{From: "--security-opt seccomp=x", Unconfined: true}
 		if d.one(2) {

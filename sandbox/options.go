@@ -46,6 +46,7 @@ type Options struct {
 	GIDMap     []MapRequest // --gidmap
 	User       string       // -u, "" is root, or with keep-id the caller
 
+	PreserveFDs     []FD         // --preserve-fd
 	CapAdd, CapDrop []CapRequest // --cap-add, --cap-drop
 	AllowUserns     bool         // --allow-userns
 	Seccomp         Seccomp      // --security-opt seccomp=
@@ -113,6 +114,12 @@ type CapRequest struct {
 	Cap  int
 	All  bool
 	From string // the flag as given
+}
+
+// FD is a descriptor of the caller's that the command gets.
+type FD struct {
+	FD   int // 3 or more
+	From string
 }
 
 // Seccomp is which system calls are filtered; the zero value is the default.

@@ -191,7 +191,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 			return Result{}, fmt.Errorf("cannot relay the terminal: %w", err)
 		}
 	}
-	letGo(f, tty)
+	s.streams = func() { letGo(f, tty, o.PreserveFDs) }
 	if h.Started != nil {
 		h.Started(box.PID())
 	}
@@ -219,8 +219,12 @@ func passed(f *host.Facts, tty bool) (pass, ignore []unix.Signal) {
 }
 
 // letGo puts /dev/null in the place of the caller's streams that only the
-// command uses, so that a pipe ends when the command is done with it.
-func letGo(f *host.Facts, tty bool) {
+// command uses, and closes the descriptors that only it has, so that a pipe ends
+// when the command is done with it.
+func letGo(f *host.Facts, tty bool, preserved []FD) {
+	for _, p := range preserved {
+		unix.Close(p.FD)
+	}
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return

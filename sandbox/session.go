@@ -25,6 +25,8 @@ type session struct {
 	note        func(string)    // a line for the user
 	stopTimeout time.Duration
 
+	streams func() // lets go of what the caller handed over for the command
+
 	kill  time.Time // when to end what TERM did not, zero for never
 	letGo time.Time // when to let go of what a running box does not need, zero for never
 }
@@ -34,13 +36,14 @@ type session struct {
 const letGoAfter = 100 * time.Millisecond
 
 // confine lets go of it, once the inside has no step left after which nobox would
-// start anew.
+// start anew, which takes all that the caller handed over.
 func (s *session) confine(now time.Time) {
 	if !host.Confined(s.box.PID()) {
 		s.letGo = now.Add(letGoAfter)
 		return
 	}
 	s.letGo = time.Time{}
+	s.streams()
 	if filter, err := seccomp.Default(seccomp.Want{Process: true}); err == nil {
 		userns.LetGo(filter)
 	}

@@ -36,7 +36,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkTerminal, checkNet,
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkFDs, checkTerminal, checkNet,
 	} {
 		if err := check(o, f); err != nil {
 			return err
@@ -187,6 +187,16 @@ func checkWorkdir(o *Options, f *host.Facts) error {
 	}
 	if o.Workdir != "" && !strings.HasPrefix(o.Workdir, "/") {
 		return &Error{What: "start in " + plan.Quote(o.Workdir), Flag: "-w", Cause: errors.New("it is not an absolute path")}
+	}
+	return nil
+}
+
+// checkFDs: what is handed on must be the caller's, and open.
+func checkFDs(o *Options, f *host.Facts) error {
+	for _, fd := range o.PreserveFDs {
+		if err := f.FDs[fd.FD]; err != nil {
+			return &Error{What: "hand on the descriptor", Flag: fd.From, Cause: err, Hints: []string{"a shell opens one by 3<FILE behind the command line"}}
+		}
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ func QuestionsOf(o Options) host.Questions {
 	for _, m := range o.Masks {
 		q.Cwd = q.Cwd || !strings.HasPrefix(m.Path, "/")
 	}
+	for _, fd := range o.PreserveFDs {
+		q.FDs = append(q.FDs, fd.FD)
+	}
 	if o.Net == NetDefault || o.Net == NetUser {
 		q.Sources = append(q.Sources, readByNetwork[:]...)
 	}

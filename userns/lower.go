@@ -705,7 +705,15 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(a.Mask), null(), num(sizeofSigset))
 
 	case plan.CloseFiles:
-		l.call(unix.SYS_CLOSE_RANGE, num(3), hex(uint32(0xffffffff)), num(closeRangeCloexec))
+		next := 3
+		for _, fd := range a.Keep {
+			if fd > next {
+				l.call(unix.SYS_CLOSE_RANGE, num(next), num(fd-1), num(closeRangeCloexec))
+			}
+			l.call(unix.SYS_FCNTL, num(fd), num(unix.F_SETFD), num(0))
+			next = fd + 1
+		}
+		l.call(unix.SYS_CLOSE_RANGE, num(next), hex(uint32(0xffffffff)), num(closeRangeCloexec))
 
 	case plan.Exec:
 		argv, envp := l.vector(a.Args), l.vector(a.Env)
