@@ -4,11 +4,12 @@ GO      ?= go
 BIN     ?= nobox
 PREFIX  ?= /usr/local
 ARGS    ?=
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # -E: nobox's own entry point, which keeps what the caller handed over before
 # the Go runtime changes it; see package caller.
-LDFLAGS = -s -w -E nobox/caller.Entry -X nobox/cli.version=$(VERSION)
+LDFLAGS = -s -w -E nobox/caller.Entry -X nobox/cli.version=$(VERSION) -X nobox/cli.commit=$(COMMIT)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -tags osusergo,netgo,companion -ldflags '$(LDFLAGS)'
 
 # The network's process, which nobox carries; see package companion. Its file is
@@ -66,15 +67,22 @@ check: lint docs ## lint, and whether what is generated is current
 	$(GO) generate ./seccomp
 	@git diff --exit-code --stat -- docs/nobox.1 completions seccomp || { echo 'make docs, and commit what it changed'; exit 1; }
 
-install: build ## install into PREFIX (/usr/local)
-	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/nobox
-	install -Dm644 docs/nobox.1 $(DESTDIR)$(PREFIX)/share/man/man1/nobox.1
-	install -Dm644 completions/nobox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nobox
-	install -Dm644 completions/_nobox $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nobox
-	install -Dm644 completions/nobox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/nobox.fish
+# No shell puts the home in the place of a "~" behind the "=" everywhere.
+PREFIX_DIR = $(DESTDIR)$(patsubst ~/%,$(HOME)/%,$(PREFIX))
+
+install: build ## install into PREFIX (/usr/local); PREFIX=~/.local needs no root
+	install -Dm755 $(BIN) $(PREFIX_DIR)/bin/nobox
+	install -Dm644 docs/nobox.1 $(PREFIX_DIR)/share/man/man1/nobox.1
+	install -Dm644 completions/nobox.bash $(PREFIX_DIR)/share/bash-completion/completions/nobox
+	install -Dm644 completions/_nobox $(PREFIX_DIR)/share/zsh/site-functions/_nobox
+	install -Dm644 completions/nobox.fish $(PREFIX_DIR)/share/fish/vendor_completions.d/nobox.fish
+
+dist: ## binaries, .deb, .rpm and checksums for amd64 and arm64, in dist/
+	@GO='$(GO)' VERSION='$(VERSION)' sh packaging/dist
 
 clean: ## remove what was built
 	rm -f $(BIN) $(COMPANION)
+	rm -rf dist
 
 setup-run:
 	@sh tests/setup run
@@ -85,4 +93,4 @@ setup-vm:
 setup-test:
 	@sh tests/setup test
 
-.PHONY: help build companion run test test-vm unit bench golden fuzz lint docs check install clean setup-run setup-vm setup-test
+.PHONY: help build companion run test test-vm unit bench golden fuzz lint docs check install dist clean setup-run setup-vm setup-test

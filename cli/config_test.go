@@ -116,6 +116,8 @@ func TestAProjectMayOnlyTighten(t *testing.T) {
 		{`home = "rw"`, `home = "ro"`, true},
 		{"", `net = "none"`, true},
 		{"", `net = "host"`, false},
+		{"", `net = "user"`, true},
+		{`net = "none"`, `net = "user"`, false},
 		{`net = "host"`, `net = "none"`, true},
 		{"", `mask = ["/etc/passwd"]`, true},
 		{"", `cap-drop = ["ALL"]`, true},

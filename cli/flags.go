@@ -104,7 +104,7 @@ var laterFlags = []string{
 }
 
 // defaultNet is what --net is where it is not given.
-const defaultNet = "none"
+const defaultNet = "user"
 
 // flags is the table. It is data in the binary, laid out by the linker: a set
 // function made by a call would run at every start, so they are literals.

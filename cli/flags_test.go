@@ -172,7 +172,10 @@ func TestManIsPlainRoff(t *testing.T) {
 }
 
 func TestVersionNamesVersionAndMachine(t *testing.T) {
-	if v := Version(); !strings.HasPrefix(v, "nobox ") || strings.Count(v, "\n") != 1 || len(strings.Fields(v)) != 4 {
+	commit = "0123abc"
+	defer func() { commit = "" }()
+	lines := strings.Split(Version(), "\n")
+	if v := lines[0]; len(lines) != 4 || len(strings.Fields(v)) != 4 || !strings.HasPrefix(v, "nobox ") || lines[1] != "commit 0123abc" || !strings.HasPrefix(lines[2], "Linux ") || !strings.Contains(lines[2], ": mount_setattr") {
 		t.Errorf("%q", v)
 	}
 }

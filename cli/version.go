@@ -3,12 +3,16 @@ package cli
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
+
+	"nobox/doctor"
 )
 
-// version is set by the linker: -X nobox/cli.version=1.2.3.
-var version string
+// version and commit are set by the linker: -X nobox/cli.version=1.2.3.
+var version, commit string
 
-// Version is what "nobox version" prints.
+// Version is what "nobox version" prints: the version and what it was built for
+// and by; the commit, where it is known; the kernel, and what of it boxes use.
 func Version() string {
 	v := version
 	if v == "" {
@@ -17,7 +21,12 @@ func Version() string {
 			v += revision(info.Settings)
 		}
 	}
-	return "nobox " + v + " " + runtime.GOOS + "/" + runtime.GOARCH + " " + runtime.Version() + "\n"
+	out := "nobox " + v + " " + runtime.GOOS + "/" + runtime.GOARCH + " " + runtime.Version() + "\n"
+	if commit != "" {
+		out += "commit " + commit + "\n"
+	}
+	release, features := doctor.Features()
+	return out + "Linux " + clean(release) + ": " + strings.Join(features, ", ") + "\n"
 }
 
 // revision is the commit a binary without a version was built from.

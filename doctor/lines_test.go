@@ -172,3 +172,11 @@ func TestAProfileIsAttachedToThePathItself(t *testing.T) {
 		t.Error(p)
 	}
 }
+
+// Of a package; `nobox doctor --apparmor-profile` prints it for any other path.
+func TestThePackagedProfileIsTheOneThatIsPrinted(t *testing.T) {
+	have, err := os.ReadFile("../packaging/apparmor/nobox.apparmor")
+	if err != nil || string(have) != Profile("/usr/bin/nobox") {
+		t.Errorf("%v\n%s\nwant\n%s", err, have, Profile("/usr/bin/nobox"))
+	}
+}
