@@ -59,7 +59,7 @@ var completed = []struct {
 	words []string // as bash has them in COMP_WORDS
 	want  []string
 }{
-	{[]string{"--ho"}, []string{"--home=", "--hostname"}},
+	{[]string{"--ho"}, []string{"--home=", "--host-port", "--hostname"}},
 	{[]string{"--net", "=", "h"}, []string{"host"}},
 	{[]string{"--net", "="}, []string{"user", "none", "host"}},
 	{[]string{"--net", ""}, []string{"user", "none", "host"}},

@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"errors"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"nobox/boxes"
 	"nobox/doctor"
+	"nobox/egress"
 	"nobox/plan"
 	"nobox/sandbox"
 )
@@ -96,7 +100,7 @@ const overlayInMemory = "memory"
 // one letter is a short one.
 var laterFlags = []string{
 
-	"publish", "p", "dns", "dns-search", "add-host", "host-port", "allow-host",
+	"publish", "p",
 	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
 	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
 	"device-write-iops", "cgroup", "report",
@@ -618,6 +622,126 @@ With host there is no boundary: what listens on the host's loopback is within re
 				}
 				return notOneOf(v, netWords)
 			}
+			return nil
+		},
+	},
+
+	{
+		name: "allow-host", arg: "WHAT", repeat: true, group: groupNetwork,
+		what: "allow the host",
+		help: "reach NAME, *.NAME or CIDR[:PORT] alone",
+		long: `Makes the network an allow-list: the box reaches what a --allow-host names, and nothing else. WHAT is a name, *.NAME for all that is below it, an address or a CIDR prefix, with :PORT or :PORT-PORT behind it; an IPv6 address with a port stands in brackets.
+
+Names are resolved by nobox alone, and only those that are allowed: a connection goes through if its address came in the answer for an allowed name, for as long as that answer is good. All else is reset at once, whatever the program knows of proxies, and a line says so once for each name and port. Other resolvers (ports 53 and 853) are refused unless an address with that port is allowed. A name whose address is private opens it only together with that address. What names share an address with an allowed one, as on a CDN, is reached too.
+
+  nobox --allow-host github.com:443 --allow-host '*.debian.org' -- make`,
+		set: func(v string, o *Invocation) error {
+			if _, err := egress.Parse(v); err != nil {
+				return err
+			}
+			o.Options.AllowHosts = append(o.Options.AllowHosts, v)
+			return nil
+		},
+	},
+	{
+		name: "deny-host", arg: "WHAT", repeat: true, group: groupNetwork,
+		what: "deny the host",
+		help: "do not reach NAME, *.NAME or CIDR[:PORT]",
+		long: `Keeps the box from what WHAT names, which is written as for --allow-host, and comes before it. An address is not kept from the box because a denied name has it, unless the box asked for that name.
+
+  nobox --deny-host 10.0.0.0/8 --deny-host 192.168.0.0/16 -- npm install`,
+		set: func(v string, o *Invocation) error {
+			if _, err := egress.Parse(v); err != nil {
+				return err
+			}
+			o.Options.DenyHosts = append(o.Options.DenyHosts, v)
+			return nil
+		},
+	},
+	{
+		name: "host-port", arg: "PORT", repeat: true, group: groupNetwork,
+		what: "open the host's port",
+		help: "open a port of the host's loopback to the box",
+		long: `Opens a TCP or UDP port of the host's loopback to the box, which reaches it as host.nobox.internal:PORT. What listens there often trusts whoever can reach it.
+
+  nobox --host-port 5432 -- psql -h host.nobox.internal`,
+		set: func(v string, o *Invocation) error {
+			p, err := strconv.ParseUint(v, 10, 16)
+			if err != nil || p == 0 {
+				return errors.New("a port is a number from 1 to 65535")
+			}
+			o.Options.HostPorts = append(o.Options.HostPorts, uint16(p))
+			return nil
+		},
+	},
+	{
+		name: "add-host", arg: "NAME:IP", repeat: true, group: groupNetwork,
+		what: "add the host",
+		help: "a line of the box's /etc/hosts",
+		long: `Adds a name with its address to the box's /etc/hosts. host-gateway in the place of an address is what the box calls the host by, for --host-port.`,
+		set: func(v string, o *Invocation) error {
+			name, address, ok := strings.Cut(v, ":")
+			if !ok || name == "" || strings.ContainsAny(name, " \t\n\r#") {
+				return errors.New("write NAME:IP")
+			}
+			address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+			if _, err := netip.ParseAddr(address); err != nil && address != sandbox.HostGateway {
+				return errors.New("the address is none")
+			}
+			o.Options.AddHosts = append(o.Options.AddHosts, sandbox.AddHost{Name: name, Address: address})
+			return nil
+		},
+	},
+	{
+		name: "dns", arg: "IP", repeat: true, group: groupNetwork,
+		what: "ask the resolver",
+		help: "ask this resolver, not the host's",
+		long: `Asks these servers for the box's names, in the place of those that the host's resolv.conf has at the time.`,
+		set: func(v string, o *Invocation) error {
+			if a, err := netip.ParseAddr(v); err != nil || a.Zone() != "" {
+				return errors.New("the address is none")
+			}
+			o.Options.DNS = append(o.Options.DNS, v)
+			return nil
+		},
+	},
+	{
+		name: "dns-search", arg: "DOMAIN", repeat: true, group: groupNetwork,
+		what: "search the domain",
+		help: "complete short names by this domain; . is none",
+		long: `Sets the search list of the box's resolv.conf, which is otherwise the host's; without a domain to search under --allow-host.`,
+		set: func(v string, o *Invocation) error {
+			if v == "" || strings.ContainsAny(v, " \t\n\r#;") {
+				return errors.New("it is no domain")
+			}
+			o.Options.DNSSearch = append(o.Options.DNSSearch, v)
+			return nil
+		},
+	},
+	{
+		name: "mtu", arg: "BYTES", group: groupNetwork,
+		what: "set the MTU",
+		help: "the MTU of the box's device (default 1500)",
+		long: `Sets the largest packet of the box's device, from 1280 to 65520. Segments of 64 KiB cross it at any MTU, so that a larger one gains little.`,
+		set: func(v string, o *Invocation) error {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < 1280 || n > 65520 {
+				return errors.New("an MTU is a number from 1280 to 65520")
+			}
+			o.Options.MTU = n
+			return nil
+		},
+	},
+	{
+		name: "net-log", arg: "FILE", takes: takesFile, group: groupNetwork,
+		what: "log the network",
+		help: "a line of JSON for each connection in FILE",
+		long: `Appends a JSON object a line to FILE, on the host, when a connection or a flow of datagrams ends, and when one is refused: time, proto, name (as the box asked for it), address, port, sent, received and verdict (allowed or refused).`,
+		set: func(v string, o *Invocation) error {
+			if err := hostPath(v); err != nil {
+				return err
+			}
+			o.Options.NetLog = v
 			return nil
 		},
 	},

@@ -130,6 +130,10 @@ func TestFlagsSetOptions(t *testing.T) {
 		{"--net host", opts{Net: sandbox.NetHost, NetFrom: "--net=host"}},
 		{"--net=none --network=host", opts{Net: sandbox.NetHost, NetFrom: "--network=host"}},
 		{"--net=user", opts{Net: sandbox.NetUser, NetFrom: "--net=user"}},
+		{"--allow-host *.example.com:443 --allow-host [2001:db8::/32]:1-2 --deny-host 10.0.0.0/8", opts{AllowHosts: []string{"*.example.com:443", "[2001:db8::/32]:1-2"}, DenyHosts: []string{"10.0.0.0/8"}}},
+		{"--host-port 5432 --host-port 1", opts{HostPorts: []uint16{5432, 1}}},
+		{"--add-host db:192.0.2.1 --add-host me:host-gateway --add-host six:[2001:db8::1]", opts{AddHosts: []sandbox.AddHost{{Name: "db", Address: "192.0.2.1"}, {Name: "me", Address: "host-gateway"}, {Name: "six", Address: "2001:db8::1"}}}},
+		{"--dns 192.0.2.53 --dns-search example.com --dns-search . --mtu 9000 --net-log log", opts{DNS: []string{"192.0.2.53"}, DNSSearch: []string{"example.com", "."}, MTU: 9000, NetLog: "log"}},
 		{"--help=false --version=false", opts{}},
 	} {
 		c.want.StopTimeout = DefaultStopTimeout
@@ -250,6 +254,14 @@ func good(f *flag) string {
 		return "0:0:1"
 	case "DST[:OPTIONS]", "PATH[:DST]":
 		return "/a"
+	case "WHAT":
+		return "example.com"
+	case "NAME:IP":
+		return "db:192.0.2.1"
+	case "IP":
+		return "192.0.2.53"
+	case "BYTES":
+		return "1500"
 	case "KEY=VALUE,...":
 		return "type=tmpfs,target=/a"
 	}
@@ -461,6 +473,12 @@ func TestMistakes(t *testing.T) {
 		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has user, none and host"},
 		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has user, none and host"},
 		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has user, none and host"},
+		{"--allow-host 127.1", "cannot allow the host (--allow-host 127.1): it is neither a name nor an address as written in full"},
+		{"--deny-host a.com:", "cannot deny the host (--deny-host a.com:): there is no port behind the colon"},
+		{"--host-port 0", "cannot open the host's port (--host-port 0): a port is a number from 1 to 65535"},
+		{"--add-host db", "cannot add the host (--add-host db): write NAME:IP"},
+		{"--dns resolver", "cannot ask the resolver (--dns resolver): the address is none"},
+		{"--mtu 1279", "cannot set the MTU (--mtu 1279): an MTU is a number from 1280 to 65520"},
 		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host"},
 		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host"},
 

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
+
+	"nobox/egress"
 )
 
 // Config is what the network is to be, as nobox gives it by arguments.
@@ -14,6 +17,11 @@ type Config struct {
 	MTU      int
 	Gateways []netip.Addr // what answers for the host, of each family
 	Resolver []netip.Addr // what answers questions for names, of each family
+
+	Upstream    []netip.Addr  // the servers to ask, none for the host's
+	HostPorts   []uint16      // of the host's loopback, open to the box
+	Allow, Deny []egress.Rule // what the box may reach
+	Log         bool          // connections go to logFD
 }
 
 // addrs is a flag with addresses, parted by commas.
@@ -40,6 +48,22 @@ func ParseConfig(args []string) (Config, error) {
 	fs.IntVar(&c.MTU, "mtu", 1500, "")
 	fs.Var((*addrs)(&c.Gateways), "gateway", "")
 	fs.Var((*addrs)(&c.Resolver), "resolver", "")
+	fs.Var((*addrs)(&c.Upstream), "dns", "")
+	fs.BoolVar(&c.Log, "log", false, "")
+	fs.Func("host-port", "", func(v string) error {
+		p, err := strconv.ParseUint(v, 10, 16)
+		c.HostPorts = append(c.HostPorts, uint16(p))
+		return err
+	})
+	rule := func(to *[]egress.Rule) func(string) error {
+		return func(v string) error {
+			r, err := egress.Parse(v)
+			*to = append(*to, r)
+			return err
+		}
+	}
+	fs.Func("allow", "", rule(&c.Allow))
+	fs.Func("deny", "", rule(&c.Deny))
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}

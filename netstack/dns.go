@@ -17,6 +17,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"nobox/egress"
 )
 
 // resolver answers the box's questions for names. It asks the servers that the
@@ -140,11 +142,64 @@ func (r *resolver) answer(q []byte, network string) []byte {
 	if strings.EqualFold(question.Name.String(), hostName) {
 		return r.host(h, question)
 	}
+	name := egress.Canonical(question.Name.String())
+	if why := r.policy.ask(name); why != "" {
+		if !strings.HasSuffix(name, ".arpa") { // addresses that a program wants named
+			r.policy.refused(name, why)
+		}
+		// Not REFUSED, after which some resolvers wait, and others ask again.
+		return refusal(h, &question, dnsmessage.RCodeNameError)
+	}
+	if r.policy.active() && (question.Type == typeSVCB || question.Type == typeHTTPS) {
+		// They give addresses that are not pinned, and keys that hide the name.
+		return refusal(h, &question, dnsmessage.RCodeSuccess)
+	}
 	a, err := r.ask(q, network)
 	if err != nil {
 		return refusal(h, &question, dnsmessage.RCodeServerFailure)
 	}
+	r.pinAnswers(name, a)
 	return a
+}
+
+// RFC 9460
+const (
+	typeSVCB  dnsmessage.Type = 64
+	typeHTTPS dnsmessage.Type = 65
+)
+
+// pinAnswers remembers the addresses of an answer by the name that was asked
+// for, whatever aliases led there.
+func (r *resolver) pinAnswers(name string, a []byte) {
+	var p dnsmessage.Parser
+	if _, err := p.Start(a); err != nil || p.SkipAllQuestions() != nil {
+		return
+	}
+	for {
+		h, err := p.AnswerHeader()
+		if err != nil {
+			return
+		}
+		ttl := time.Duration(min(h.TTL, 1<<20)) * time.Second
+		switch h.Type {
+		case dnsmessage.TypeA:
+			rr, err := p.AResource()
+			if err != nil {
+				return
+			}
+			r.policy.pin(name, netip.AddrFrom4(rr.A), ttl)
+		case dnsmessage.TypeAAAA:
+			rr, err := p.AAAAResource()
+			if err != nil {
+				return
+			}
+			r.policy.pin(name, netip.AddrFrom16(rr.AAAA), ttl)
+		default:
+			if p.SkipAnswer() != nil {
+				return
+			}
+		}
+	}
 }
 
 // refusal is an answer without one.
@@ -185,12 +240,23 @@ func (r *resolver) host(h dnsmessage.Header, q dnsmessage.Question) []byte {
 	return m
 }
 
+// servers are those to ask: the host's, unless others were given.
+func (r *resolver) servers() (out []netip.AddrPort) {
+	for _, a := range r.config.Upstream {
+		out = append(out, netip.AddrPortFrom(a, 53))
+	}
+	if out == nil {
+		out = r.conf.Servers()
+	}
+	return out
+}
+
 // errNoAnswer: no server said anything in time.
 var errNoAnswer = errors.New("no answer")
 
 // ask puts a question to the host's servers, one after the other.
 func (r *resolver) ask(q []byte, network string) ([]byte, error) {
-	servers := r.conf.Servers()
+	servers := r.servers()
 	deadline := time.Now().Add(askAtMost)
 	first := int(r.good.Load())
 	for i := range 2 * len(servers) {

@@ -11,10 +11,11 @@ import (
 )
 
 // What this process starts with: a socket that leads to nobox, and the box's
-// device; userns.NetworkFD and DeviceFD.
+// device; userns.NetworkFD, DeviceFD and LogFD.
 const (
 	controlFD = 3
 	deviceFD  = 4
+	logFD     = 5 // of --net-log, if there is one
 )
 
 // memory is what the runtime is told to keep below. The limit of what a box

@@ -3,6 +3,7 @@ package netstack
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -25,6 +26,9 @@ type network struct {
 	stack  *stack.Stack
 	link   *link
 	say    func(line string) // to the user
+
+	policy  *policy
+	logFile *os.File // of --net-log, nil without
 
 	tcp *tcpForward
 	udp *udpForward
@@ -59,6 +63,10 @@ func newNetwork(c Config, l *link, say func(string)) (*network, error) {
 		{Destination: header.IPv4EmptySubnet, NIC: nic},
 		{Destination: header.IPv6EmptySubnet, NIC: nic},
 	})
+	n.policy = &policy{allow: c.Allow, deny: c.Deny, hostPorts: c.HostPorts, say: say, pins: map[netip.Addr]map[string]time.Time{}, said: map[string]bool{}}
+	if c.Log {
+		n.logFile = os.NewFile(logFD, "net-log")
+	}
 	n.dns = newResolver(n)
 	n.tcp = newTCPForward(n)
 	n.udp = newUDPForward(n)
@@ -83,5 +91,6 @@ func addr(a tcpip.Address) netip.Addr {
 // goes on the host.
 type target struct {
 	addr netip.AddrPort
-	err  error // refused
+	who  string // the name it goes by, or the address
+	err  error  // refused
 }

@@ -88,13 +88,15 @@ func (f *tcpForward) forgetSYN(id stack.TransportEndpointID) {
 
 // request is called for each SYN, in a goroutine of its own.
 func (f *tcpForward) request(r *tcp.ForwarderRequest) {
-	if host := f.dialFor(r); host != nil {
-		f.connect(r, host)
+	to, id := target{}, r.ID()
+	if host := f.dialFor(r, &to); host != nil {
+		sent, received := f.connect(r, host)
+		f.log("tcp", to.who, netip.AddrPortFrom(addr(id.LocalAddress), id.LocalPort), sent, received, "allowed")
 	}
 }
 
 // dialFor makes the connection outside, or answers the box that there is none.
-func (f *tcpForward) dialFor(r *tcp.ForwarderRequest) *net.TCPConn {
+func (f *tcpForward) dialFor(r *tcp.ForwarderRequest, at *target) *net.TCPConn {
 	id := r.ID()
 	defer f.forgetSYN(id)
 	syn := f.syn(id)
@@ -108,6 +110,7 @@ func (f *tcpForward) dialFor(r *tcp.ForwarderRequest) *net.TCPConn {
 		return nil
 	}
 	t := f.reach("tcp", to)
+	*at = t
 	if t.err != nil {
 		r.Complete(true)
 		return nil
@@ -147,12 +150,12 @@ func dial(to netip.AddrPort) (*net.TCPConn, error) {
 }
 
 // connect answers the box, and passes on what each side says to the other.
-func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) {
+func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) (sent, received int64) {
 	c, err := f.accept(r, host)
 	r.Complete(err != nil)
 	if err != nil {
 		host.Close()
-		return
+		return 0, 0
 	}
 	var out sync.WaitGroup
 	out.Go(c.toHost)
@@ -160,6 +163,7 @@ func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) {
 	out.Wait()
 	f.forget(c)
 	c.close()
+	return c.sent.Load(), c.received.Load()
 }
 
 // A connection is one of the box's, with the one outside that goes on with it.

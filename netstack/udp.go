@@ -41,7 +41,8 @@ type udpForward struct {
 
 type flow struct {
 	id    stack.TransportEndpointID
-	to    netip.AddrPort // on the host
+	to    netip.AddrPort // as the box wrote to it
+	who   string
 	host  *net.UDPConn
 	entry *lru.Element
 	last  atomic.Int64 // when used, Unix seconds
@@ -128,7 +129,7 @@ func (f *udpForward) flow(id stack.TransportEndpointID, to netip.AddrPort) (*flo
 	if len(f.flows) >= maxFlows {
 		f.evict()
 	}
-	fl := &flow{id: id, to: t.addr, host: c}
+	fl := &flow{id: id, to: to, who: t.who, host: c}
 	fl.last.Store(time.Now().Unix())
 	fl.entry = f.used.PushFront(fl)
 	f.flows[id] = fl
@@ -162,6 +163,7 @@ func (f *udpForward) back(fl *flow) {
 		f.mu.Lock()
 		f.remove(fl)
 		f.mu.Unlock()
+		f.log("udp", fl.who, fl.to, fl.sent.Load(), fl.received.Load(), "allowed")
 	}()
 	conn, err := fl.host.SyscallConn()
 	if err != nil {

@@ -173,6 +173,9 @@ type StartNet struct {
 	// What binds that process, which reads what the box sends.
 	Landlock *Landlock `json:"landlock,omitempty"` // nil if the kernel has none
 	Filter   string    `json:"filter,omitempty"`   // of system calls; as Filter.Program
+	// Log is opened for what the program has to log, made if it is not there; ""
+	// for none.
+	Log HostPath `json:"log,omitempty"`
 }
 
 func (a StartNet) String() string {
@@ -196,6 +199,9 @@ func (a StartNet) String() string {
 			s += " " + quote(string(r.Path))
 		}
 		s += " alone"
+	}
+	if a.Log != "" {
+		s += ", with a log in " + quote(string(a.Log))
 	}
 	return s
 }

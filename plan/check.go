@@ -871,6 +871,9 @@ func hasNUL(a Action) bool {
 	case Hostname:
 		return nul(a.Name)
 	case StartNet:
+		if nul(string(a.Log)) {
+			return true
+		}
 		for _, v := range a.Args {
 			if nul(v) {
 				return true

@@ -145,7 +145,13 @@ func noStack(f *host.Facts) string {
 
 // network is what the box's network is to be.
 func network(o *Options, f *host.Facts) slirp.Network {
-	n := slirp.Network{From: o.NetFrom}
+	n := slirp.Network{From: o.NetFrom, MTU: o.MTU, HostPorts: o.HostPorts, DNS: o.DNS, Allow: o.AllowHosts, Deny: o.DenyHosts}
+	if o.NetLog != "" {
+		n.Log = plan.HostPath(o.NetLog)
+		if !path.IsAbs(o.NetLog) {
+			n.Log = plan.HostPath(path.Join(string(f.Cwd), o.NetLog))
+		}
+	}
 	switch netOf(o, f) {
 	case NetHost:
 		n.Mode = slirp.Host

@@ -122,6 +122,13 @@ func (d *die) options() Options {
 	if o.Net != NetDefault {
 		o.NetFrom = "--net"
 	}
+	if d.one(6) && (o.Net == NetDefault || o.Net == NetUser) {
+		o.MTU, o.HostPorts = pick(d, 0, 1280, 65520), []uint16{80}
+		o.AddHosts = []AddHost{{"db", pick(d, "192.0.2.1", HostGateway)}}
+		o.DNS, o.DNSSearch = []string{"192.0.2.53"}, []string{"example.com"}
+		o.AllowHosts, o.DenyHosts = []string{"*.example.com:443"}, []string{"10.0.0.0/8"}
+		o.NetLog = pick(d, "net.log", "/srv/net.log", "")
+	}
 	if d.one(40) { // not in this version
 		o.Net, o.NetNS = pick(d, NetPasta, NetSlirp4netns, NetNS), d.place()
 	}
@@ -441,7 +448,7 @@ func TestTheFuzzDecoderReachesEveryFieldAndMakesPlans(t *testing.T) {
 			t.Errorf("%s is never set", name)
 		}
 	}
-	if plans < rounds/20 {
+	if plans < rounds/25 {
 		t.Errorf("%d plans in %d rounds", plans, rounds)
 	}
 }

@@ -75,8 +75,10 @@ func scenes() map[string]scene {
 		"cwd-ro":                {o: Options{Command: id, Cwd: ShareRO}},
 		"net-host":              {o: Options{Command: id, Net: NetHost, NetFrom: "--net=host"}},
 		"net-user":              {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"}},
-		"as-pid-1":              {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone, NetFrom: "--net=none"}},
-		"user":                  {o: Options{Command: id, User: "1000:1000"}},
+		"net-policy": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", AllowHosts: []string{"*.example.com:443"}, DenyHosts: []string{"10.0.0.0/8"},
+			HostPorts: []uint16{5432}, AddHosts: []AddHost{{"db", HostGateway}}, DNS: []string{"192.0.2.53"}, MTU: 9000, NetLog: "net.log"}},
+		"as-pid-1": {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone, NetFrom: "--net=none"}},
+		"user":     {o: Options{Command: id, User: "1000:1000"}},
 		"mounts": {o: Options{
 			Command: id, Workdir: "/tmp/in/deep",
 			Binds: []Bind{

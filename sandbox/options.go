@@ -37,6 +37,15 @@ type Options struct {
 	NetNS    string // --net=ns:PATH
 	NetFrom  string // --net as given, "" is the default
 
+	MTU        int       // --mtu, 0 is the default
+	HostPorts  []uint16  // --host-port
+	AddHosts   []AddHost // --add-host
+	DNS        []string  // --dns, addresses
+	DNSSearch  []string  // --dns-search
+	AllowHosts []string  // --allow-host, as egress.Parse reads it
+	DenyHosts  []string  // --deny-host
+	NetLog     string    // --net-log, a path as the caller wrote it
+
 	Env     []EnvVar // -e and --env-file, in order
 	EnvHost bool     // --env-host
 
@@ -90,6 +99,13 @@ const (
 	NetSlirp4netns     // one of slirp4netns's
 	NetNS              // the network namespace at Options.NetNS
 )
+
+// AddHost is a line of the box's /etc/hosts. HostGateway in the place of an
+// address is what the box calls the host by.
+type AddHost struct{ Name, Address string }
+
+// HostGateway is docker's word.
+const HostGateway = "host-gateway"
 
 // Userns is how the caller's ids are mapped.
 type Userns uint8

@@ -36,7 +36,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkFDs, checkTerminal, checkNet,
+		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkFDs, checkTerminal, checkNet, checkNetFlags,
 	} {
 		if err := check(o, f); err != nil {
 			return err
@@ -220,6 +220,31 @@ func checkNet(o *Options, f *host.Facts) error {
 		if why := noStack(f); why != "" {
 			return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New(why)}
 		}
+	}
+	return nil
+}
+
+// checkNetFlags refuses what only the network in user space can do where the
+// box has another: a policy that nobody applies would be none.
+func checkNetFlags(o *Options, f *host.Facts) error {
+	if netOf(o, f) == NetUser {
+		return nil
+	}
+	for _, x := range []struct {
+		given bool
+		flag  string
+	}{
+		{len(o.AllowHosts) > 0, "--allow-host"}, {len(o.DenyHosts) > 0, "--deny-host"}, {len(o.HostPorts) > 0, "--host-port"},
+		{o.NetLog != "", "--net-log"}, {len(o.DNS) > 0, "--dns"}, {len(o.DNSSearch) > 0, "--dns-search"}, {o.MTU != 0, "--mtu"},
+	} {
+		if !x.given {
+			continue
+		}
+		e := &Error{What: "set up the network", Flag: x.flag, Cause: errors.New("it goes with --net=user alone")}
+		if why := noStack(f); o.Net == NetDefault && why != "" {
+			e.Cause = errors.New("it takes the network in user space: " + why)
+		}
+		return e
 	}
 	return nil
 }

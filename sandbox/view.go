@@ -50,6 +50,7 @@ func QuestionsOf(o Options) host.Questions {
 	for _, fd := range o.PreserveFDs {
 		q.FDs = append(q.FDs, fd.FD)
 	}
+	q.Cwd = q.Cwd || o.NetLog != ""
 	if o.Net == NetDefault || o.Net == NetUser {
 		q.Sources = append(q.Sources, readByNetwork[:]...)
 	}
@@ -591,11 +592,23 @@ func etc(o *Options, f *host.Facts) mounts.Etc {
 	}
 	if netOf(o, f) == NetUser {
 		e.Hosts += slirp.GatewayIPv4 + " " + slirp.HostName + "\n"
-		e.ResolvConf = slirp.ResolvConf(f.Files[host.Place{Path: "/etc/resolv.conf"}].Content)
+		var conf []byte
+		if len(o.DNS) == 0 && len(o.AllowHosts)+len(o.DenyHosts) == 0 {
+			// A policy would have to name each name with each suffix.
+			conf = f.Files[host.Place{Path: "/etc/resolv.conf"}].Content
+		}
+		e.ResolvConf = slirp.ResolvConf(conf, o.DNSSearch)
+	}
+	for _, h := range o.AddHosts {
+		address := h.Address
+		if address == HostGateway {
+			address = slirp.GatewayIPv4
+		}
+		e.Hosts += address + " " + h.Name + "\n"
 	}
 	if o.Net == NetHost {
 		if c := f.Files[host.Place{Path: "/etc/hosts"}]; c.Err == nil {
-			e.Hosts = string(c.Content) + "127.0.1.1 " + name + "\n"
+			e.Hosts = string(c.Content) + e.Hosts[strings.Index(e.Hosts, "127.0.1.1 "):]
 		}
 		if c := f.Files[host.Place{Path: "/etc/resolv.conf"}]; c.Err == nil {
 			e.ResolvConf = string(c.Content)

@@ -7,8 +7,9 @@ const HostName = "host.nobox.internal"
 
 // ResolvConf is the box's resolv.conf(5): the network's process is the one
 // server, which asks those of the host, whichever they are at the time. The
-// search list and the options are the host's, as they are now.
-func ResolvConf(host []byte) string {
+// search list and the options are the host's, as they are now, unless there is
+// a list of the box's own; "." is none.
+func ResolvConf(host []byte, own []string) string {
 	s := "nameserver " + DNSIPv4 + "\n"
 	search, options := "", ""
 	for line := range strings.Lines(string(host)) {
@@ -22,6 +23,9 @@ func ResolvConf(host []byte) string {
 		case "options":
 			options += line
 		}
+	}
+	if len(own) > 0 {
+		search = "search " + strings.Join(own, " ")
 	}
 	for _, line := range []string{search, options} {
 		if line != "" && !strings.HasSuffix(line, "\n") {

@@ -2,6 +2,7 @@ package slirp
 
 import (
 	"strconv"
+	"strings"
 
 	"nobox/host"
 	"nobox/plan"
@@ -21,6 +22,11 @@ type Network struct {
 	Mode Mode
 	From string // the flag that asked for it, "" for a default
 	MTU  int    // of the box's device, 0 is DefaultMTU
+
+	HostPorts   []uint16      // of the host's loopback, open to the box
+	DNS         []string      // servers to ask, none for the host's
+	Allow, Deny []string      // what the box may reach; package egress
+	Log         plan.HostPath // file for a line on each connection, "" for none
 }
 
 // DefaultMTU is what most of the world's links have. Segments of 64 KiB cross
@@ -65,12 +71,29 @@ func (n Network) user(b *plan.Builder, f *host.Facts) {
 	if mtu == 0 {
 		mtu = DefaultMTU
 	}
+	args := []string{
+		"--mtu=" + strconv.Itoa(mtu),
+		"--gateway=" + GatewayIPv4 + "," + GatewayIPv6,
+		"--resolver=" + DNSIPv4 + "," + DNSIPv6,
+	}
+	if len(n.DNS) > 0 {
+		args = append(args, "--dns="+strings.Join(n.DNS, ","))
+	}
+	for _, p := range n.HostPorts {
+		args = append(args, "--host-port="+strconv.Itoa(int(p)))
+	}
+	for _, r := range n.Allow {
+		args = append(args, "--allow="+r)
+	}
+	for _, r := range n.Deny {
+		args = append(args, "--deny="+r)
+	}
+	if n.Log != "" {
+		args = append(args, "--log")
+	}
 	b.Host(n.From, "the box's packets go to it, and nowhere else", plan.StartNet{
-		Args: []string{
-			"--mtu=" + strconv.Itoa(mtu),
-			"--gateway=" + GatewayIPv4 + "," + GatewayIPv6,
-			"--resolver=" + DNSIPv4 + "," + DNSIPv6,
-		},
+		Args:      args,
+		Log:       n.Log,
 		NoMFDExec: f.Kernel[0] < 6 || f.Kernel[0] == 6 && f.Kernel[1] < 3,
 	})
 	b.Inside(n.From, "", plan.LoopbackUp{})

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -453,4 +454,99 @@ func TestTenThousandConnectionsOneAfterTheOtherAndAThousandAtOnce(t *testing.T) 
 	serve(t, "192.0.2.1:7000")
 	out, _ := inBox(t, nil, "connects=192.0.2.1:7000,10000", "open=192.0.2.1:7000,1000", "tcp=192.0.2.1:7000")
 	lines(t, out, "all", "all", "hello")
+}
+
+func TestAnAllowListIsAllThatABoxReaches(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "192.0.2.1:443")
+	serve(t, "192.0.2.1:8443")
+	serve(t, "[2001:db8::1]:443")
+	echo := func(b []byte) []byte { return b }
+	serveUDP(t, "192.0.2.1:443", echo)
+	zone := names(map[string][]string{
+		"ok.test": {"192.0.2.1", "2001:db8::1"}, "www.sub.test": {"192.0.2.1"}, "evil.test": {"192.0.2.1"},
+		"rebind.sub.test": {"127.0.0.1"}, "inner.sub.test": {"10.9.9.9"}, "meta.sub.test": {"169.254.169.254"},
+	})
+	serveUDP(t, "192.0.2.1:53", zone)
+
+	// By address alone, before any name gave it: refused, and at once.
+	start := time.Now()
+	out, errs := inBox(t, []string{"--allow-host", "ok.test:443", "--allow-host", "*.sub.test"},
+		"tcp=192.0.2.1:443", "udp=192.0.2.1:443", "ping=ip4,192.0.2.1",
+		"name=ip,evil.test", "name=ip,sub.test",
+		"name=ip4,ok.test", "tcp=192.0.2.1:443", "udp=192.0.2.1:443", "tcp=192.0.2.1:8443", "tcp=[2001:db8::1]:443",
+		"name=ip4,OK.tESt.", "udp=192.0.2.1:53", "tcp=192.0.2.1:853")
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("it took %v", d)
+	}
+	lines(t, out, "ECONNREFUSED", "ECONNREFUSED", "unreachable 13",
+		"no such name", "no such name",
+		"[192.0.2.1]", "hello", "1", "ECONNREFUSED", "ECONNREFUSED",
+		"[192.0.2.1]", "ECONNREFUSED", "ECONNREFUSED")
+	for _, want := range []string{
+		"nobox: refused 192.0.2.1:443 (no --allow-host matches)\n", "nobox: refused evil.test (no --allow-host matches)\n",
+		"nobox: refused sub.test (no --allow-host matches)\n", "nobox: refused ok.test:8443 (no --allow-host matches)\n",
+		"nobox: refused ok.test:53 (another resolver than the box's own)\n",
+	} {
+		if strings.Count(errs, want) != 1 {
+			t.Errorf("%q is said %d times in\n%s", want, strings.Count(errs, want), errs)
+		}
+	}
+
+	// What an allowed name leads to is looked at, not only the name.
+	serve(t, "127.0.0.1:7000")
+	out, errs = inBox(t, []string{"--allow-host", "*.sub.test"},
+		"name=ip4,rebind.sub.test", "name=ip4,inner.sub.test", "tcp=10.9.9.9:443", "name=ip4,meta.sub.test", "tcp=169.254.169.254:80",
+		"tcp=[::ffff:c000:201]:443", "name=ip4,www.sub.test", "tcp=192.0.2.1:8443")
+	lines(t, out, "[127.0.0.1]", "[10.9.9.9]", "ECONNREFUSED", "[169.254.169.254]", "ECONNREFUSED", "ECONNREFUSED", "[192.0.2.1]", "hello")
+	if !strings.Contains(errs, "refused inner.sub.test:443 (its address 10.9.9.9 is private") || !strings.Contains(errs, "refused meta.sub.test:80 (link-local)") {
+		t.Error(errs)
+	}
+
+	// Addresses, and what is denied comes first.
+	out, _ = inBox(t, []string{"--allow-host", "192.0.2.0/24", "--deny-host", "192.0.2.1:8443"}, "tcp=192.0.2.1:443", "tcp=192.0.2.1:8443", "udp=192.0.2.1:53", "tcp=[2001:db8::1]:443")
+	lines(t, out, "hello", "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED")
+	out, _ = inBox(t, []string{"--deny-host", "evil.test"}, "name=ip4,evil.test", "name=ip4,ok.test", "tcp=192.0.2.1:443", "udp=192.0.2.1:53")
+	lines(t, out, "no such name", "[192.0.2.1]", "hello", "ECONNREFUSED")
+}
+
+func TestAPortOfTheHostsLoopbackIsOpenedByName(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "127.0.0.1:7000")
+	serve(t, "127.0.0.1:7001")
+	log := filepath.Join(t.TempDir(), "log")
+	out, errs := inBox(t, []string{"--host-port", "7000", "--net-log", log, "--add-host", "db:host-gateway", "--mtu", "9000"},
+		"tcp=host.nobox.internal:7000", "tcp=host.nobox.internal:7001", "tcp=db:7000", "tcp=10.0.2.2:7000", "tcp=127.0.0.1:7000")
+	lines(t, out, "hello", "ECONNREFUSED", "hello", "hello", "ECONNREFUSED")
+	if errs != "" {
+		t.Errorf("it says %q", errs)
+	}
+	b, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"name":"host.nobox.internal","address":"10.0.2.2","port":7000,"sent":6,"received":6,"verdict":"allowed"`,
+		`"port":7001,"sent":0,"received":0,"verdict":"refused"`,
+	} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("%s is not in\n%s", want, b)
+		}
+	}
+}
+
+// A policy that nobody applies would be none.
+func TestAPolicyGoesWithTheNetworkThatAppliesIt(t *testing.T) {
+	asUser(t)
+	for _, net := range []string{"none", "host"} {
+		out, err := exec.Command(nobox, "--net="+net, "--allow-host", "example.com", "--", "true").CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 125 || !strings.Contains(string(out), "cannot set up the network (--allow-host): it goes with --net=user alone") {
+			t.Errorf("--net=%s: %v %s", net, err, out)
+		}
+	}
 }

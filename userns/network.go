@@ -30,6 +30,7 @@ import (
 const (
 	NetworkFD = 3
 	DeviceFD  = 4
+	LogFD     = 5 // where there is a log
 )
 
 // networkSocket makes the socket between the network's process and the inside
@@ -54,6 +55,18 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 	if text == "" {
 		return errors.New("this nobox was built without it")
 	}
+	log := -1
+	if a.Log != "" {
+		fd, err := unix.Open(string(a.Log), unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0o600)
+		if err != nil {
+			return fmt.Errorf("the log %s: %w", plan.Quote(string(a.Log)), err)
+		}
+		defer unix.Close(fd)
+		if log, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, LogFD+1); err != nil {
+			return err
+		}
+		defer unix.Close(log)
+	}
 	r, err := newRegion(0) // place makes one that is large enough
 	if err != nil {
 		return err
@@ -65,6 +78,7 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 		return err
 	}
 	m.fill(slotText, addressOf(text))
+	m.fill(slotLog, uintptr(log))
 	syscall.ForkLock.Lock()
 	pid, errno := cloneInside(0, r, m, &b.networkPIDFD)
 	syscall.ForkLock.Unlock()
@@ -80,10 +94,13 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 // slotText is the address of the network's program.
 const slotText = slotBase + 1
 
+// slotLog is the descriptor of the log.
+const slotLog = slotText + 1
+
 // networkProgram are the calls that become the network's process. It waits,
 // small as it is, for the device and for the box's first packet.
 func networkProgram(a plan.StartNet, size int) *program {
-	l := &lowerer{next: slotText + 1, arena: make([]byte, 8, 8<<10)}
+	l := &lowerer{next: slotLog + 1, arena: make([]byte, 8, 8<<10)}
 	l.dieWithParent()
 	// Out of the terminal's reach, and of the caller's directory.
 	l.call(unix.SYS_SETSID)
@@ -98,7 +115,13 @@ func networkProgram(a plan.StartNet, size int) *program {
 	l.call(unix.SYS_DUP3, devnull, num(0), num(0))
 	l.call(unix.SYS_DUP3, devnull, num(1), num(0))
 	l.make(control(), unix.SYS_DUP3, control(), num(NetworkFD), num(0))
-	l.call(unix.SYS_CLOSE_RANGE, num(NetworkFD+1), hex(uint32(0xffffffff)), num(0))
+	beyond := DeviceFD
+	if a.Log != "" {
+		l.call(unix.SYS_DUP3, arg{v: slotLog, how: argSlot}, num(LogFD), num(0))
+		l.call(unix.SYS_CLOSE_RANGE, num(DeviceFD), num(DeviceFD), num(0))
+		beyond = LogFD + 1
+	}
+	l.call(unix.SYS_CLOSE_RANGE, num(beyond), hex(uint32(0xffffffff)), num(0))
 
 	// With all above closed, the descriptor that comes is the next one.
 	message, rights := l.data(make([]byte, sizeofMessage)), l.data(make([]byte, unix.CmsgSpace(4)))

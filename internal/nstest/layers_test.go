@@ -27,8 +27,8 @@ var layers = map[string]struct {
 	outside string
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
-	"cli":             {"the flag table, and every word said to the user", "sandbox changes userns idmap plan doctor profiles boxes", "github.com/spf13/pflag golang.org/x/sys"},
-	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
+	"cli":             {"the flag table, and every word said to the user", "egress sandbox changes userns idmap plan doctor profiles boxes", "github.com/spf13/pflag golang.org/x/sys"},
+	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion egress mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
 	"userns":          {"clone, play the plan, exec, wait", "plan", "golang.org/x/sys"},
@@ -36,9 +36,10 @@ var layers = map[string]struct {
 	"changes":         {"what boxes wrote to kept overlays: list, write back, forget", "plan", "golang.org/x/sys"},
 	"mounts":          {"the file system view as steps", "plan host", "golang.org/x/sys"},
 	"slirp":           {"user-mode networks", "plan host", "golang.org/x/sys"},
+	"egress":          {"what --allow-host and --deny-host mean", "", ""},
 	"companion":       {"the programs that nobox carries and runs as processes of their own", "", ""},
 	"nobox-net":       {"the network's process: a program of its own", "netstack", ""},
-	"netstack":        {"the network in user space, never part of nobox itself", "", "gvisor.dev/gvisor golang.org/x/sys golang.org/x/net"},
+	"netstack":        {"the network in user space, never part of nobox itself", "egress", "gvisor.dev/gvisor golang.org/x/sys golang.org/x/net"},
 	"cgroups":         {"delegated cgroup v2", "plan host", "golang.org/x/sys"},
 	"landlock":        {"the second wall, from the steps before it", "plan", ""},
 	"seccomp":         {"the filter of system calls, compiled at build time", "", "golang.org/x/sys"},
@@ -143,7 +144,7 @@ func TestTheTableKeepsTheDirections(t *testing.T) {
 			not("cli is on top", "cli")
 		}
 		switch {
-		case name == "plan" || name == "caller" || name == "signals" || name == "companion":
+		case name == "plan" || name == "caller" || name == "signals" || name == "companion" || name == "egress":
 			if len(own) > 0 {
 				t.Errorf("%s is a leaf", name)
 			}
