@@ -32,6 +32,7 @@ type Match struct {
 	At     plan.BoxPath
 	Source plan.HostPath
 	Kind   Kind
+	Linked bool // At is a link, and Source what it leads to
 }
 
 // GlobFact is what fits a pattern. Err is the first directory that could not
@@ -222,7 +223,7 @@ func (w *globber) follow(m *Match) bool {
 				continue
 			}
 		}
-		m.Source, m.Kind = plan.HostPath(join(source, string(pf.Resolved))), pf.Kind
+		m.Source, m.Kind, m.Linked = plan.HostPath(join(source, string(pf.Resolved))), pf.Kind, true
 		return true
 	}
 	return false

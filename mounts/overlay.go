@@ -227,7 +227,7 @@ func (m *builder) overlays(entries []*entry) error {
 	keep := plan.Slot(0)
 	if k := m.v.Keep; k != nil {
 		keep = m.NewSlot()
-		m.Inside(k.From, "the changes are kept here", plan.OpenTree{Source: k.Dir, Attr: nosuidNodev, Into: keep})
+		m.Inside(k.From, "the changes are kept here", plan.OpenTree{Source: k.Dir, Attr: plan.Attr{NoSuid: true, NoDev: true, NoLinks: true}, Into: keep})
 		m.Inside(k.From, "", plan.Mkdir{In: stub, Path: "keep", Mode: 0o755})
 		m.Inside(k.From, "", plan.AttachIn{Tree: keep, In: stub, Name: "keep"})
 	}

@@ -76,6 +76,9 @@ func (m *builder) bind(e *entry) error {
 	if o := m.over[e]; o != nil {
 		m.Inside(e.From, "", plan.Attach{Tree: o.pieces[0].tree, Root: m.root, At: plan.BoxPath(e.at), What: "mount an overlay"})
 		m.attachPieces(o, "what is overlaid at "+plan.Quote(e.at))
+		if e.Flat {
+			m.flatten(e, m.grounds[e.at])
+		}
 		return nil
 	}
 	tree := m.early[string(e.At)]

@@ -43,6 +43,7 @@ type Attr struct {
 	NoSuid   bool `json:"nosuid,omitempty"`
 	NoDev    bool `json:"nodev,omitempty"`
 	NoExec   bool `json:"noexec,omitempty"`
+	NoLinks  bool `json:"nosymfollow,omitempty"` // no symbolic link in it is followed
 }
 
 func (a Attr) String() string {
@@ -53,7 +54,7 @@ func (a Attr) String() string {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{a.NoSuid, "nosuid"}, {a.NoDev, "nodev"}, {a.NoExec, "noexec"}} {
+	}{{a.NoSuid, "nosuid"}, {a.NoDev, "nodev"}, {a.NoExec, "noexec"}, {a.NoLinks, "nosymfollow"}} {
 		if f.on {
 			s += ", " + f.name
 		}

@@ -87,9 +87,7 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 		}
 	}
 	for _, m := range o.Masks {
-		if p := maskPath(m, f); host.IsGlob(p) {
-			q.Globs = append(q.Globs, host.Glob{Pattern: p, Base: v.base()})
-		}
+		q.Globs = append(q.Globs, host.Glob{Pattern: maskPath(m, f), Base: v.base()})
 	}
 	if len(q.Globs) > 0 {
 		q.Shown = v.shown()
@@ -211,7 +209,8 @@ func (v *view) masks(o *Options, f *host.Facts) {
 			bad(f.CwdErr)
 			continue
 		}
-		if !host.IsGlob(p) {
+		g := f.Globs[host.Glob{Pattern: p, Base: v.base()}]
+		if !host.IsGlob(p) && (len(g.Matches) != 1 || !g.Matches[0].Linked) {
 			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Mask, From: m.From})
 			continue
 		}
@@ -219,7 +218,6 @@ func (v *view) masks(o *Options, f *host.Facts) {
 			bad(errors.New("it is no pattern: a bracket is not closed, or a backslash ends it"))
 			continue
 		}
-		g := f.Globs[host.Glob{Pattern: p, Base: v.base()}]
 		for _, found := range g.Matches {
 			v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: m.From})
 		}

@@ -23,38 +23,39 @@ const slotBase = slotNet
 
 // linux/mount.h
 const (
-	fsopenCloexec     = 1
-	fsmountCloexec    = 1
-	fsconfigSetFlag   = 0
-	fsconfigSetString = 1
-	fsconfigCmdCreate = 6
-	openTreeClone     = 1
-	atRecursive       = 0x8000
-	moveMountFEmpty   = 0x4
-	moveMountTEmpty   = 0x40
-	mountAttrRdonly   = 0x1
-	mountAttrNosuid   = 0x2
-	mountAttrNodev    = 0x4
-	mountAttrNoexec   = 0x8
-	closeRangeCloexec = 4
-	linuxCapabilityV3 = 0x20080522
-	sigBlock          = 0
-	sigSetmask        = 2
-	sizeofOpenHow     = 24 // flags, mode, resolve; linux/openat2.h
-	sizeofMountAttr   = 32 // set, clr, propagation, userns_fd
-	sizeofSigset      = 8
-	sizeofIfreq       = 40
-	sizeofRtentry     = 120 // linux/route.h
-	sizeofIn6Rtmsg    = 80  // linux/ipv6_route.h
-	iffUp             = 1
-	rtfUp             = 0x1
-	rtfGateway        = 0x2
-	addrGenNone       = 1 // linux/if_link.h
-	ip6RtPrioUser     = 1024
-	sizeofMessage     = 16
-	resolveInRoot     = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-	oPath             = unix.O_PATH | unix.O_CLOEXEC
-	ambientClearAll   = unix.PR_CAP_AMBIENT_CLEAR_ALL
+	fsopenCloexec        = 1
+	fsmountCloexec       = 1
+	fsconfigSetFlag      = 0
+	fsconfigSetString    = 1
+	fsconfigCmdCreate    = 6
+	openTreeClone        = 1
+	atRecursive          = 0x8000
+	moveMountFEmpty      = 0x4
+	moveMountTEmpty      = 0x40
+	mountAttrRdonly      = 0x1
+	mountAttrNosuid      = 0x2
+	mountAttrNodev       = 0x4
+	mountAttrNoexec      = 0x8
+	mountAttrNosymfollow = 0x200000 // since Linux 5.14
+	closeRangeCloexec    = 4
+	linuxCapabilityV3    = 0x20080522
+	sigBlock             = 0
+	sigSetmask           = 2
+	sizeofOpenHow        = 24 // flags, mode, resolve; linux/openat2.h
+	sizeofMountAttr      = 32 // set, clr, propagation, userns_fd
+	sizeofSigset         = 8
+	sizeofIfreq          = 40
+	sizeofRtentry        = 120 // linux/route.h
+	sizeofIn6Rtmsg       = 80  // linux/ipv6_route.h
+	iffUp                = 1
+	rtfUp                = 0x1
+	rtfGateway           = 0x2
+	addrGenNone          = 1 // linux/if_link.h
+	ip6RtPrioUser        = 1024
+	sizeofMessage        = 16
+	resolveInRoot        = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+	oPath                = unix.O_PATH | unix.O_CLOEXEC
+	ambientClearAll      = unix.PR_CAP_AMBIENT_CLEAR_ALL
 )
 
 // lower turns the inside steps of a plan into system calls. It decides
@@ -236,7 +237,7 @@ func attrFlags(a plan.Attr) uint64 {
 	for _, x := range []struct {
 		on  bool
 		bit uint64
-	}{{a.ReadOnly, mountAttrRdonly}, {a.NoSuid, mountAttrNosuid}, {a.NoDev, mountAttrNodev}, {a.NoExec, mountAttrNoexec}} {
+	}{{a.ReadOnly, mountAttrRdonly}, {a.NoSuid, mountAttrNosuid}, {a.NoDev, mountAttrNodev}, {a.NoExec, mountAttrNoexec}, {a.NoLinks, mountAttrNosymfollow}} {
 		if x.on {
 			f |= x.bit
 		}
@@ -474,7 +475,7 @@ func (l *lowerer) action(a plan.Action) error {
 
 	case plan.CopyTree:
 		into := l.slot(a.Into)
-		l.make(into, unix.SYS_OPEN_TREE, l.slot(a.Of), l.str(a.Path), hex(treeFlags(false)|unix.AT_EMPTY_PATH))
+		l.make(into, unix.SYS_OPEN_TREE, l.slot(a.Of), l.str(a.Path), hex(treeFlags(false)|unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW))
 		if a.Attr != nil {
 			l.setattr(into, *a.Attr, false)
 		}

@@ -255,7 +255,7 @@ func (t Tree) Glob(g host.Glob, shown []host.Shown) (f host.GlobFact) {
 				if pf.Kind == host.None {
 					continue
 				}
-				m.Source, m.Kind = plan.HostPath(path.Join(string(g.Base), string(pf.Resolved))), pf.Kind
+				m.Source, m.Kind, m.Linked = plan.HostPath(path.Join(string(g.Base), string(pf.Resolved))), pf.Kind, true
 			}
 			f.Matches = append(f.Matches, m)
 		}
