@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"nobox/cli"
+	"nobox/ports"
 )
 
 // The kernel kills the box when the thread that made it ends (prctl(2),
@@ -19,6 +20,11 @@ import (
 // the process. The runtime keeps the main goroutine on it while init functions
 // run; runtime.LockOSThread would do the same for main, and start one more
 // thread for it.
-func init() { os.Exit(cli.Main(os.Args[1:])) }
+func init() {
+	if len(os.Args) > 0 && os.Args[0] == ports.Name { // nobox started it so
+		os.Exit(ports.Main(os.Args[1:]))
+	}
+	os.Exit(cli.Main(os.Args[1:]))
+}
 
 func main() {}

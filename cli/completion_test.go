@@ -61,8 +61,8 @@ var completed = []struct {
 }{
 	{[]string{"--ho"}, []string{"--home=", "--host-port", "--hostname"}},
 	{[]string{"--net", "=", "h"}, []string{"host"}},
-	{[]string{"--net", "="}, []string{"user", "none", "host"}},
-	{[]string{"--net", ""}, []string{"user", "none", "host"}},
+	{[]string{"--net", "="}, []string{"user", "none", "host", "pasta", "slirp4netns"}},
+	{[]string{"--net", ""}, []string{"user", "none", "host", "pasta", "slirp4netns"}},
 	{[]string{"-r", "--cwd", "r"}, []string{"rw", "ro"}},
 	{[]string{"--explain", "=", "s"}, []string{"syscalls"}},
 	{[]string{"--explain", "--verb"}, []string{"--verbose"}},

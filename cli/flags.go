@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,10 +87,9 @@ var (
 	cwdWords     = []string{"rw", "ro", "hidden"}
 	homeWords    = []string{"hidden", "ro", "rw"}
 	usernsWords  = []string{"auto", "keep-id"}
-	netWords     = []string{"user", "none", "host"}
+	netWords     = []string{"user", "none", "host", "pasta", "slirp4netns"}
 	explainWords = []string{"words", "syscalls", "json"}
 	boolWords    = []string{"true", "false"}
-	laterNets    = []string{"pasta", "slirp4netns", "ns:"}
 )
 
 // overlayInMemory is what --overlay without a directory stands for. A directory
@@ -99,8 +99,6 @@ const overlayInMemory = "memory"
 // laterFlags are flags of nobox's contract that this version does not have;
 // one letter is a short one.
 var laterFlags = []string{
-
-	"publish", "p",
 	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
 	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
 	"device-write-iops", "cgroup", "report",
@@ -599,14 +597,18 @@ no-new-privileges is accepted, since it always holds.`,
 	},
 
 	{
-		name: "net", aliases: []string{"network"}, arg: "user|none|host", values: netWords, group: groupNetwork,
+		name: "net", aliases: []string{"network"}, arg: "MODE", values: netWords, group: groupNetwork,
 		what: "set up the network",
 		help: "nobox's own (default), lo alone, or the host's",
-		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), or the host's own (host).
+		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), one by a program of the host's (pasta, slirp4netns), or one that is there already, at PATH (ns:PATH).
 
 user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun the box has lo alone, and a line says so; asked for by flag, that is an error.
 
-With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.`,
+With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.
+
+pasta and slirp4netns are programs of the host's, passt and slirp4netns by their packages' names. They run confined, with the host's loopback closed: by their own switches, by routes that keep 127.0.0.0/8, ::1 and 169.254.0.0/16 in the box, and by the lack of CAP_NET_RAW, for packets made by hand would get through. What listens at the host's other addresses is within reach.
+
+ns:PATH is a network namespace that belongs to a user namespace of the caller's, such as that of another box, /proc/PID/ns/net with the PID of its command, or of "unshare -Un". nobox enters that user namespace and makes the box below it, so that the ids it can map are those of that one. The host's own namespaces, those of "ip netns add" as well, take root.`,
 		set: func(v string, o *Invocation) error {
 			o.Options.NetFrom = o.given
 			switch v {
@@ -616,11 +618,44 @@ With host there is no boundary: what listens on the host's loopback is within re
 				o.Options.Net = sandbox.NetHost
 			case "user":
 				o.Options.Net = sandbox.NetUser
+			case "pasta":
+				o.Options.Net = sandbox.NetPasta
+			case "slirp4netns":
+				o.Options.Net = sandbox.NetSlirp4netns
 			default:
-				if isLater(v, laterNets) {
-					return notYet(v, netWords)
+				path, ok := strings.CutPrefix(v, "ns:")
+				if !ok {
+					return notOneOf(v, append(slices.Clone(netWords), "ns:PATH"))
 				}
-				return notOneOf(v, netWords)
+				if err := hostPath(path); err != nil {
+					return err
+				}
+				o.Options.Net, o.Options.NetNS = sandbox.NetNS, path
+			}
+			return nil
+		},
+	},
+	{
+		name: "publish", short: "p", arg: "[IP:][HOST:]BOX", repeat: true, group: groupNetwork,
+		what: "publish",
+		help: "make a port of the box reachable on the host",
+		long: `Makes the port BOX of the box reachable at the port HOST of the host, at 127.0.0.1 and [::1], or at the address IP. Docker's forms hold: ranges (8000-8009:80-89), a range of which the first free port is taken (8000-8009:80), any free port (0:80, or 80 alone), which is then printed, "/udp" behind it, an IPv6 address in brackets. A port that is taken is an error before anything starts.
+
+In the place of [IP:]HOST may stand the path of a socket, with a "/" in it: only the caller can connect to that one, and it is removed in the end.
+
+What comes in is connected to 127.0.0.1 inside, or to [::1] where nothing listens there, from an address of the box's own. It works with every network but host and ns:PATH, --net=none included, and is quicker than what passes the box's device.
+
+  nobox -p 8080:80 -p 5353:53/udp -- ./server
+  nobox -p 0.0.0.0:8080:80 -- ./server      # for other machines as well
+  nobox -p ./app.sock:80 -- ./server`,
+		set: func(v string, o *Invocation) error {
+			ps, err := publish(v)
+			if err != nil {
+				return err
+			}
+			for _, p := range ps {
+				p.From = o.given
+				o.Options.Publish = append(o.Options.Publish, p)
 			}
 			return nil
 		},
@@ -882,17 +917,6 @@ func lookup(spelling string) *flag {
 		}
 	}
 	return nil
-}
-
-// isLater says that v is one of the words; a word that ends in ":" stands for
-// all that start with it.
-func isLater(v string, words []string) bool {
-	for _, w := range words {
-		if v == w || w[len(w)-1] == ':' && len(v) >= len(w) && v[:len(w)] == w {
-			return true
-		}
-	}
-	return false
 }
 
 // A verb is a first word that is not a flag.

@@ -348,7 +348,8 @@ func TestMistakes(t *testing.T) {
 		{"-test.v", "unknown flag -test.v\n" + `hint: "nobox help" lists the flags`},
 		{"-itest.run=x", "unknown flag -itest.run=x\n" + `hint: "nobox help" lists the flags`},
 		{"--memory 1g", "cannot use --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
-		{"-p80:80", "cannot use -p: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"-p80:x", "cannot publish (-p 80:x): x is not a port: a number from 1 to 65535"},
+		{"-p localhost:80:80", "cannot publish (-p localhost:80:80): localhost is a name, and an address stands here\nhint: without one it is 127.0.0.1 and [::1]"},
 		{"-rm 1g", "cannot use -m: not in this version\n" + `hint: "nobox help" lists the flags`},
 
 		// verbs
@@ -470,17 +471,14 @@ func TestMistakes(t *testing.T) {
 		{"--ulimit core=unlimited:0", "cannot set the limit (--ulimit core=unlimited:0): the soft limit unlimited is above the hard limit 0"},
 
 		// Network
-		{"--net=pasta", "cannot set up the network (--net=pasta): pasta is not in this version, which has user, none and host"},
-		{"--network slirp4netns", "cannot set up the network (--network=slirp4netns): slirp4netns is not in this version, which has user, none and host"},
-		{"--net=ns:/run/x", "cannot set up the network (--net=ns:/run/x): ns:/run/x is not in this version, which has user, none and host"},
 		{"--allow-host 127.1", "cannot allow the host (--allow-host 127.1): it is neither a name nor an address as written in full"},
 		{"--deny-host a.com:", "cannot deny the host (--deny-host a.com:): there is no port behind the colon"},
 		{"--host-port 0", "cannot open the host's port (--host-port 0): a port is a number from 1 to 65535"},
 		{"--add-host db", "cannot add the host (--add-host db): write NAME:IP"},
 		{"--dns resolver", "cannot ask the resolver (--dns resolver): the address is none"},
 		{"--mtu 1279", "cannot set the MTU (--mtu 1279): an MTU is a number from 1280 to 65520"},
-		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host"},
-		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
+		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
 
 		// See through
 		{"--explain=", `cannot explain (--explain=""): "" is not one of words, syscalls, json`},

@@ -188,10 +188,6 @@ func notOneOf(v string, words []string) error {
 	return causef("%s is not one of %s", show(v), strings.Join(words, ", "))
 }
 
-func notYet(v string, words []string) error {
-	return causef("%s is not in this version, which has %s", show(v), all(words))
-}
-
 func needsTwo(f *flag) error { return causef("it needs two arguments: %s %s", f.arg, f.second) }
 
 func noValue() error { return causef("it needs a value") }
@@ -341,6 +337,48 @@ func notSecurityOpt(name string) error {
 
 func excluded(other string) error {
 	return causef("%s was given too, and only one of --userns, -r, -c and --uidmap can be", other)
+}
+
+// ---- causes: -p
+
+func notPort(v string) error {
+	return causef("%s is not a port: a number from 1 to 65535", show(v))
+}
+
+func notProtocol(v string) error {
+	return causef("%s is not a protocol: tcp or udp", show(v))
+}
+
+func noSCTP() error { return causef("sctp cannot be published, only tcp and udp") }
+
+func noBoxPort() error {
+	return causef("the port of the box is missing: [IP:]HOST:BOX")
+}
+
+func notAddress(v string) error {
+	return causef("%s is not an address: 127.0.0.1, or [::1] in brackets", show(v))
+}
+
+func localhostIsDefault() error {
+	return cause{"localhost is a name, and an address stands here", "without one it is 127.0.0.1 and [::1]"}
+}
+
+func backwardRange(v string) error {
+	return causef("the range %s ends before it begins", show(v))
+}
+
+func unequalRanges(host, box string) error {
+	return causef("the ranges %s and %s are not of the same length", show(host), show(box))
+}
+
+func manyPorts(n int) error {
+	return causef("%d ports are too many: %d at most", n, maxPublished)
+}
+
+func onlyTCPSocket() error { return causef("a socket of the file system stands for a tcp port") }
+
+func longSocketPath(n int) error {
+	return causef("%d bytes are too long a path for a socket: %d at most", n, maxSocketPath)
 }
 
 // ---- causes: --env-file

@@ -18,6 +18,8 @@ type Questions struct {
 	Globs   []Glob          // patterns to be looked up, once
 	Shown   []Shown         // what the box shows, for the patterns
 	FDs     []int           // descriptors that are to be open
+	Program string          // of the host's, that makes the box's network
+	Ports   bool            // whether ::1 can be listened at
 }
 
 // A Place is a path below a directory of the host: Base "/" is the host's own
@@ -118,6 +120,9 @@ type Facts struct {
 	NetStack  bool // this nobox carries the program of the network's process
 	RealRoot  bool // uid 0 of the host itself, not of a user namespace
 	Umask     uint32
+
+	NetHelper    Tool // the answer to Program
+	IPv6Loopback bool // ::1 is there
 
 	Streams     terminal.Streams
 	StreamFiles [3]bool // the streams that are regular files or devices

@@ -61,6 +61,12 @@ func Probe(q Questions) Facts {
 		f.Cwd, f.CwdErr = cwd()
 	}
 	f.probeHomes()
+	if q.Program != "" {
+		f.NetHelper = tool(q.Program)
+	}
+	if q.Ports {
+		f.IPv6Loopback = ipv6Loopback()
+	}
 	f.Mounts = mounts()
 	f.Look(q)
 	return f

@@ -208,6 +208,90 @@ func (a StartNet) String() string {
 }
 func (StartNet) Cannot() string { return "start the network's process" }
 
+// Listen binds a published port of the box on the host, at each of the
+// addresses, or at the socket Path of the file system. Of First to Last it takes
+// the first port that is free at all of them; 0 to 0 is any. It stands before all
+// else: a port that is taken is found out before anything is started.
+type Listen struct {
+	At    []string `json:"at,omitempty"`
+	First uint16   `json:"first"`
+	Last  uint16   `json:"last"`
+	Path  HostPath `json:"path,omitempty"`
+	UDP   bool     `json:"udp,omitempty"`
+	Box   uint16   `json:"box"`
+}
+
+func (a Listen) String() string {
+	proto := "tcp"
+	if a.UDP {
+		proto = "udp"
+	}
+	return fmt.Sprintf("listen at %s for %s port %d of the box", a.where(), proto, a.Box)
+}
+func (a Listen) Cannot() string { return "listen at " + a.where() }
+
+func (a Listen) where() string {
+	if a.Path != "" {
+		return quote(string(a.Path))
+	}
+	port := "any port that is free"
+	switch {
+	case a.First == a.Last && a.First != 0:
+		port = "port " + strconv.Itoa(int(a.First))
+	case a.First != a.Last:
+		port = fmt.Sprintf("the first port from %d to %d that is free", a.First, a.Last)
+	}
+	return port + " of " + strings.Join(a.At, " and ")
+}
+
+// TakeNamespaces receives the box's user and network namespaces.
+type TakeNamespaces struct{}
+
+func (TakeNamespaces) String() string { return "receive the box's user and network namespaces" }
+func (TakeNamespaces) Cannot() string { return "receive the box's namespaces" }
+
+// StartForwarder starts nobox's forwarder in the box's user and network
+// namespaces and no other of the box's: it connects there what comes in by the
+// sockets of Listen.
+type StartForwarder struct{}
+
+func (StartForwarder) String() string {
+	return "start the forwarder of the published ports, in the box's user and network namespaces alone"
+}
+func (StartForwarder) Cannot() string { return "start the forwarder" }
+
+// BoxPID stands in the arguments of StartHelper for the number that the host
+// knows the box's first process by.
+const BoxPID = "PID"
+
+// StartHelper starts a program of the host's that makes the box's network
+// device and serves it, and waits until it says that it is ready.
+//
+// What it writes to the descriptor Ready says so, stdout or HelperReady. What it
+// writes to stderr, and to stdout unless that is Ready, is kept for what nobox
+// says should it end. HelperExit is closed when nobox is gone.
+type StartHelper struct {
+	Name  string   `json:"name"`
+	Path  HostPath `json:"path"`
+	Args  []string `json:"args"`
+	Ready int      `json:"ready"`
+}
+
+// Descriptors of a StartHelper.
+const (
+	HelperExit  = 3
+	HelperReady = 4
+)
+
+func (a StartHelper) String() string {
+	s := "start " + quote(string(a.Path))
+	for _, v := range a.Args {
+		s += " " + quote(v)
+	}
+	return s + ", and wait until it is ready"
+}
+func (a StartHelper) Cannot() string { return "start " + quote(a.Name) }
+
 // ---- inside: process
 
 // DieWithParent has the kernel kill this process when nobox dies
@@ -354,6 +438,40 @@ func (a SendNet) String() string {
 	return fmt.Sprintf("hand the packets of #%d to the network's process", a.Device)
 }
 func (SendNet) Cannot() string { return "hand out the network device" }
+
+// SendNamespaces hands the box's user and network namespaces out.
+type SendNamespaces struct{}
+
+func (SendNamespaces) String() string { return "hand the user and network namespaces to nobox" }
+func (SendNamespaces) Cannot() string { return "hand out the namespaces" }
+
+// LocalRoutes makes what the box sends to the prefixes its own affair even where
+// a program insists on the device (SO_BINDTODEVICE, which takes no privilege, and
+// IP_PKTINFO): the routing table "local" gets them for the device as well. The
+// prefixes are of one family.
+type LocalRoutes struct {
+	Device   string   `json:"device"`
+	Prefixes []string `json:"prefixes"`
+}
+
+func (a LocalRoutes) String() string {
+	return fmt.Sprintf("keep what is for %s in the box, by whichever way it would leave through %s", strings.Join(a.Prefixes, " and "), quote(a.Device))
+}
+func (a LocalRoutes) Cannot() string {
+	return fmt.Sprintf("keep %s in the box", strings.Join(a.Prefixes, " and "))
+}
+
+// PingGroups lets these groups of the box send echo requests without a
+// capability, as ping(8) does; icmp(7), ping_group_range.
+type PingGroups struct {
+	First uint32 `json:"first"`
+	Last  uint32 `json:"last"`
+}
+
+func (a PingGroups) String() string {
+	return fmt.Sprintf("let groups %d to %d ping without a capability", a.First, a.Last)
+}
+func (PingGroups) Cannot() string { return "let the box ping" }
 
 // ---- inside: file system
 

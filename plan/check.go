@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,6 +83,8 @@ var checks = [...]struct {
 	{"watcher", unwatched},
 	{"network", badNetwork},
 	{"join", badJoin},
+	{"helper", badHelper},
+	{"published", badPublished},
 	{"command", badCommand},
 }
 
@@ -106,6 +109,10 @@ const (
 	kindRelease
 	kindTakePTY
 	kindStartNet
+	kindListen
+	kindTakeNamespaces
+	kindStartForwarder
+	kindStartHelper
 	kindDieWithParent
 	kindAwait
 	kindUnshare
@@ -119,6 +126,9 @@ const (
 	kindDevice
 	kindDeviceIPv6
 	kindSendNet
+	kindSendNamespaces
+	kindLocalRoutes
+	kindPingGroups
 	kindPrivateMounts
 	kindOpenTree
 	kindCopyTree
@@ -173,6 +183,14 @@ func kindOf(a Action) kind {
 		return kindTakePTY
 	case StartNet:
 		return kindStartNet
+	case Listen:
+		return kindListen
+	case TakeNamespaces:
+		return kindTakeNamespaces
+	case StartForwarder:
+		return kindStartForwarder
+	case StartHelper:
+		return kindStartHelper
 	case DieWithParent:
 		return kindDieWithParent
 	case Await:
@@ -199,6 +217,12 @@ func kindOf(a Action) kind {
 		return kindDeviceIPv6
 	case SendNet:
 		return kindSendNet
+	case SendNamespaces:
+		return kindSendNamespaces
+	case LocalRoutes:
+		return kindLocalRoutes
+	case PingGroups:
+		return kindPingGroups
 	case PrivateMounts:
 		return kindPrivateMounts
 	case OpenTree:
@@ -289,6 +313,8 @@ const (
 
 var traits = [kinds]trait{
 	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
+	kindListen: onHost, kindTakeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
+	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views,
 	kindPrivateMounts:   views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
@@ -325,6 +351,7 @@ type survey struct {
 	slots   [usual]bool
 	outside [usual]bool
 	trees   [usual]treeState
+	sent    [4]kind
 }
 
 func surveyOf(p *Plan) *survey {
@@ -412,8 +439,13 @@ func badNamespaces(s *survey) *CheckError {
 		return e
 	}
 	i := s.of[kindClone].first
-	if i != 0 {
-		return s.at(0, "something stands before the namespaces are made")
+	for j := range i {
+		if s.kind[j] != kindListen {
+			return s.at(j, "something stands before the namespaces are made")
+		}
+	}
+	if l := s.of[kindListen]; l.n > 0 && l.last > i {
+		return s.at(l.last, "a port is bound when the box is started already")
 	}
 	flags := s.Steps[i].Do.(Clone).Flags
 	const cloned = unix.CLONE_NEWUSER | unix.CLONE_NEWPID
@@ -883,6 +915,12 @@ func hasNUL(a Action) bool {
 		return nul(a.Name)
 	case Device:
 		return nul(a.Name) || nul(a.Address) || nul(a.Gateway)
+	case Listen:
+		return nul(string(a.Path)) || slices.ContainsFunc(a.At, nul)
+	case StartHelper:
+		return nul(a.Name) || nul(string(a.Path)) || slices.ContainsFunc(a.Args, nul)
+	case LocalRoutes:
+		return nul(a.Device) || slices.ContainsFunc(a.Prefixes, nul)
 	case DeviceIPv6:
 		return nul(a.Name) || nul(a.Address) || nul(a.Gateway)
 	case OpenTree:
@@ -1389,7 +1427,8 @@ func badEvents(s *survey) *CheckError {
 
 // deadlock plays the waits of both sides.
 func deadlock(s *survey) *CheckError {
-	var host, inside, said, heard, sent, received int
+	var host, inside, said, heard, received int
+	sent := s.sent[:0]
 	for {
 		before := host + inside
 		for ; host < len(s.kind); host++ {
@@ -1399,8 +1438,9 @@ func deadlock(s *survey) *CheckError {
 			if s.kind[host] == kindRelease {
 				said++
 			}
-			if s.kind[host] == kindTakePTY {
-				if received == sent {
+			// The inside hands things out in an order, and they are taken in that.
+			if takes := s.kind[host]; takes == kindTakePTY || takes == kindTakeNamespaces {
+				if received == len(sent) || sent[received] != takes {
 					break
 				}
 				received++
@@ -1410,8 +1450,11 @@ func deadlock(s *survey) *CheckError {
 			if s.Steps[inside].Side != Inside {
 				continue
 			}
-			if s.kind[inside] == kindSendPTY {
-				sent++
+			switch s.kind[inside] {
+			case kindSendPTY:
+				sent = append(sent, kindTakePTY)
+			case kindSendNamespaces:
+				sent = append(sent, kindTakeNamespaces)
 			}
 			if s.kind[inside] == kindAwait {
 				if heard == said {
@@ -1497,7 +1540,7 @@ func badNetwork(s *survey) *CheckError {
 		}
 	}
 	if s.own()&unix.CLONE_NEWNET == 0 {
-		for _, t := range [...]span{s.of[kindLoopbackUp], tun, device} {
+		for _, t := range [...]span{s.of[kindLoopbackUp], tun, device, s.of[kindLocalRoutes], s.of[kindPingGroups]} {
 			if t.n > 0 {
 				return s.at(t.first, "a network device of the host's is changed")
 			}
@@ -1532,6 +1575,110 @@ func badNetwork(s *survey) *CheckError {
 		case !network(d6.Address, d6.Gateway, netip.Addr.Is6):
 			return s.at(v6.first, "an IPv6 address that is none")
 		}
+	}
+	return nil
+}
+
+// badHelper: a program that makes the box's device does so once the inside has
+// said where, in a network of the box's own, and before the command; and the box
+// cannot send by it what it would take for the host's own.
+func badHelper(s *survey) *CheckError {
+	start, routes := s.of[kindStartHelper], s.of[kindLocalRoutes]
+	if start.n == 0 {
+		if routes.n > 0 {
+			return s.at(routes.first, "nobody makes the device")
+		}
+		return nil
+	}
+	if start.n > 1 {
+		return s.at(start.last, "a box has one network helper")
+	}
+	i := start.first
+	a := s.Steps[i].Do.(StartHelper)
+	loopback := false
+	for j, k := range s.kind {
+		if k != kindLocalRoutes {
+			continue
+		}
+		r := s.Steps[j].Do.(LocalRoutes)
+		if !deviceName(r.Device) || len(r.Prefixes) == 0 {
+			return s.at(j, "no device, or nothing to keep from it")
+		}
+		for _, p := range r.Prefixes {
+			prefix, err := netip.ParsePrefix(p)
+			if err != nil || prefix != prefix.Masked() {
+				return s.at(j, "a prefix that is none")
+			}
+			loopback = loopback || p == "127.0.0.0/8"
+		}
+	}
+	take, awaited, dump, set := s.of[kindTakeNamespaces], s.awaitGo, s.of[kindNotDumpable], s.of[kindSetCaps]
+	switch {
+	case !absolute(string(a.Path)) || climbs(string(a.Path)):
+		return s.at(i, "a program would be looked for in the working directory")
+	case a.Ready != unix.Stdout && a.Ready != HelperReady:
+		return s.at(i, "nobody hears that the helper is ready")
+	case s.own()&unix.CLONE_NEWNET == 0 || s.of[kindMakeTun].n > 0:
+		return s.at(i, "the box has another network already")
+	case take.n == 0 || take.first > i:
+		return s.at(i, "the helper is started before the inside is ready for it")
+	case awaited.n == 0:
+		return s.at(i, "the command does not wait for its network")
+	case !loopback:
+		return s.at(i, "the box reaches the host's loopback by its device")
+	case routes.first < awaited.first:
+		return s.at(routes.first, "the device is not there yet")
+	case dump.n > 0 && dump.first < awaited.first:
+		return s.at(dump.first, "the helper cannot enter the box any more")
+	case set.n > 0 && s.Steps[set.first].From == "" && s.Steps[set.first].Do.(SetCaps).Keep&(1<<unix.CAP_NET_RAW) != 0:
+		return s.at(set.first, "a raw packet reaches the host's loopback by the helper")
+	}
+	return nil
+}
+
+// badPublished: sockets are bound before all else, and someone serves them, in
+// the box's network.
+func badPublished(s *survey) *CheckError {
+	listen, start, take, send := s.of[kindListen], s.of[kindStartForwarder], s.of[kindTakeNamespaces], s.of[kindSendNamespaces]
+	if take.n > 1 || send.n > 1 || start.n > 1 {
+		return s.at(max(take.last, send.last, start.last), "the box's namespaces are handed out, or served, twice")
+	}
+	if take.n != send.n {
+		return missing("the box's namespaces are not handed out and received")
+	}
+	if (listen.n > 0) != (start.n > 0) {
+		return missing("published ports are not bound and served")
+	}
+	if take.n > 0 && start.n == 0 && s.of[kindStartHelper].n == 0 {
+		return s.at(take.first, "nobody needs the box's namespaces")
+	}
+	if listen.n == 0 {
+		return nil
+	}
+	for i := range s.kind {
+		if s.kind[i] != kindListen {
+			continue
+		}
+		a := s.Steps[i].Do.(Listen)
+		switch {
+		case s.Steps[i].From == "":
+			return s.at(i, "a port is published, and no flag named it")
+		case a.Box == 0 || a.Last < a.First || a.First == 0 && a.Last != 0:
+			return s.at(i, "a port that is none")
+		case (a.Path == "") == (len(a.At) == 0) || a.Path != "" && a.UDP:
+			return s.at(i, "a socket is bound nowhere, or twice")
+		}
+		for _, at := range a.At {
+			if ip, err := netip.ParseAddr(at); err != nil || ip.Zone() != "" {
+				return s.at(i, "a socket is bound to what is no address")
+			}
+		}
+	}
+	switch {
+	case s.own()&unix.CLONE_NEWNET == 0:
+		return s.at(start.first, "the box has no network of its own")
+	case take.n == 0 || start.first < take.first:
+		return s.at(start.first, "the forwarder is started before it has a place")
 	}
 	return nil
 }

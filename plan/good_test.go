@@ -12,8 +12,8 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
-	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
+	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
 	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
@@ -52,6 +52,7 @@ type shape struct {
 	rootfs   bool // a read-only root that lacks mount points
 	network  bool // one in user space
 	join     bool // a box that runs, for one more command
+	helper   bool // one of a program of the host's, and a published port
 }
 
 // good are the plans that the bad ones are made from.
@@ -63,6 +64,7 @@ var good = map[string]shape{
 	"rootfs":            {ranges: true, reaper: true, rootfs: true},
 	"network":           {reaper: true, network: true},
 	"join":              {join: true, terminal: true, reaper: true},
+	"helper":            {reaper: true, terminal: true, helper: true},
 }
 
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
@@ -82,6 +84,9 @@ func (g shape) plan() *Plan {
 	mask := Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true}
 
 	b := &Builder{}
+	if g.helper {
+		b.Host("-p 8080:80", "", Listen{At: []string{"127.0.0.1", "::1"}, First: 8080, Last: 8080, Box: 80})
+	}
 	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
 	b.Inside("", "while the ids are mapped", Unshare{unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
@@ -105,6 +110,13 @@ func (g shape) plan() *Plan {
 		b.Inside("", "the command need not wait: packets do", SendNet{packets})
 	} else {
 		b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
+	}
+	if g.helper {
+		b.Inside("", "", PingGroups{0, 0})
+		b.Inside("", "", SendNamespaces{})
+		b.Host("", "", TakeNamespaces{})
+		b.Host("-p 8080:80", "", StartForwarder{})
+		b.Host("--net=slirp4netns", "", StartHelper{Name: "slirp4netns", Path: "/usr/bin/slirp4netns", Args: []string{BoxPID, "tap0"}, Ready: HelperReady})
 	}
 
 	b.Inside("", "what is mounted here stays here", PrivateMounts{})
@@ -179,6 +191,17 @@ func (g shape) plan() *Plan {
 		b.Host("", "", TakePTY{})
 		b.Inside("", "", TakeTTY{peer, [3]bool{true, true, false}})
 	}
+	ready := func() {
+		if g.terminal || !g.reaper {
+			b.Host("", "", Watch{})
+		}
+		b.Host("", "", Release{EventGo})
+		b.Inside("", "", Await{EventGo})
+	}
+	if g.helper {
+		ready()
+		b.Inside("", "", LocalRoutes{"tap0", []string{"127.0.0.0/8", "169.254.0.0/16"}})
+	}
 	b.Inside("", "", DropBounding{caps, 40})
 	b.Inside("", "", Securebits{0xef})
 	become := SetIDs{UID: 0, GID: 0}
@@ -191,10 +214,8 @@ func (g shape) plan() *Plan {
 	b.Inside("", "", NotDumpable{})
 	b.Inside("", "a change of ids takes the tie away", DieWithParent{})
 	b.Inside("", "", SessionKeyring{true})
-	if g.terminal || !g.reaper {
-		b.Host("", "", Watch{})
-		b.Host("", "", Release{EventGo})
-		b.Inside("", "", Await{EventGo})
+	if (g.terminal || !g.reaper) && !g.helper {
+		ready()
 	}
 	b.Inside("", "a second wall", Landlock{Files: 0x7ff2, Scoped: 3, Rules: []LandlockRule{{"/dev", 0x7ff2, false}, {"/run", 0x7ff2, true}}, Streams: [3]uint64{0, 0x4002}}).Needs = FactLandlock
 	b.Inside("", "pid 1 keeps to it as well", Filter{"a list", true, " program"})

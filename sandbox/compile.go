@@ -67,6 +67,10 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 
 	b := &plan.Builder{}
+	net := network(&o, f)
+	net.Pingers = pingers(ids, who)
+	net.Publish = published(&o, f)
+	net.Listen(b)
 	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
 	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: namespaces(netOf(&o, f))})
@@ -78,7 +82,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	b.Inside("", "modes are as written below", plan.SetUmask{Mask: 0})
 	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
-	network(&o, f).Steps(b, f)
+	net.Steps(b, f)
 
 	pty, err := v.view.Steps(b, f)
 	if err != nil {
@@ -93,12 +97,21 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		b.Inside("", "", plan.TakeTTY{Peer: pty.Peer, Streams: f.Streams.TTY})
 	}
 
-	privileges(b, &o, f, ids, who, caps, filter.Own)
-
-	if o.AsPid1 || terminal {
-		b.Host("", "", plan.Watch{})
+	ready := func() {
+		if o.AsPid1 || terminal {
+			b.Host("", "", plan.Watch{})
+		}
 		b.Host("", "", plan.Release{Event: plan.EventGo})
 		b.Inside("", "", plan.Await{Event: plan.EventGo})
+	}
+	helped := net.Mode.HelperName() != ""
+	if helped {
+		ready()
+		net.Ready(b, f)
+	}
+	privileges(b, &o, f, ids, who, caps, filter.Own)
+	if (o.AsPid1 || terminal) && !helped {
+		ready()
 	}
 	// The kernel lets no mount be made under rules for files.
 	mayMount := o.AllowUserns || caps.keep&(1<<unix.CAP_SYS_ADMIN) != 0
@@ -157,15 +170,71 @@ func network(o *Options, f *host.Facts) slirp.Network {
 		n.Mode = slirp.Host
 	case NetUser:
 		n.Mode = slirp.User
+	case NetPasta:
+		n.Mode = slirp.Pasta
+	case NetSlirp4netns:
+		n.Mode = slirp.Slirp4netns
+	case NetNS:
+		n.Mode = slirp.Joined
 	}
 	return n
+}
+
+// helpedBy is the mode of a network that a program of the host's makes, the zero
+// one of any other: the machine plays no part in that.
+func helpedBy(o *Options) slirp.Mode {
+	switch o.Net {
+	case NetPasta:
+		return slirp.Pasta
+	case NetSlirp4netns:
+		return slirp.Slirp4netns
+	}
+	return slirp.None
+}
+
+// published are the ports to listen at, loopback of both families unless an
+// address was given.
+func published(o *Options, f *host.Facts) (ps []slirp.Port) {
+	for _, p := range o.Publish {
+		l := plan.Listen{First: p.First, Last: p.Last, UDP: p.UDP, Box: p.Box, Path: plan.HostPath(p.Path)}
+		switch {
+		case p.Path != "":
+		case p.Addr.IsValid():
+			l.At = []string{p.Addr.String()}
+		default:
+			l.At = []string{"127.0.0.1"}
+			if f.IPv6Loopback {
+				l.At = append(l.At, "::1")
+			}
+		}
+		ps = append(ps, slirp.Port{Listen: l, From: p.From})
+	}
+	return ps
+}
+
+// pingers are the groups of the box around the command's own.
+func pingers(ids idmap.Map, who user) plan.PingGroups {
+	g := plan.PingGroups{First: who.gid, Last: who.gid}
+	for i, m := range ids.GID { // by ascending box ids
+		if i == 0 || g.Last+1 != m.Box {
+			if g.First <= who.gid && who.gid <= g.Last && i > 0 {
+				break
+			}
+			g.First = m.Box
+		}
+		g.Last = m.Box + m.Count - 1
+	}
+	if who.gid < g.First || who.gid > g.Last {
+		return plan.PingGroups{First: who.gid, Last: who.gid}
+	}
+	return g
 }
 
 // namespaces of a box besides user and pid, which it starts in: all that Linux
 // has for a container, but for a network shared with the host.
 func namespaces(n Net) uint64 {
 	ns := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET)
-	if n == NetHost {
+	if n == NetHost || n == NetNS {
 		ns &^= unix.CLONE_NEWNET
 	}
 	return ns

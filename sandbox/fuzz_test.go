@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"path"
 	"reflect"
 	"strings"
@@ -129,9 +130,7 @@ func (d *die) options() Options {
 		o.AllowHosts, o.DenyHosts = []string{"*.example.com:443"}, []string{"10.0.0.0/8"}
 		o.NetLog = pick(d, "net.log", "/srv/net.log", "")
 	}
-	if d.one(40) { // not in this version
-		o.Net, o.NetNS = pick(d, NetPasta, NetSlirp4netns, NetNS), d.place()
-	}
+	d.one(40)
 	if o.Userns != UsernsAuto {
 		o.UsernsFrom = pick(d, "-r", "-c", "--userns=keep-id")
 	}
@@ -223,6 +222,27 @@ func (d *die) options() Options {
 	})
 	if d.one(6) {
 		o.CwdAtMost, o.CwdAtMostFrom = pick(d, ShareRO, ShareOverlay), "cwd = ro, .nobox.toml:1"
+	}
+	if d.one(14) {
+		o.Net, o.NetFrom = pick(d, NetPasta, NetSlirp4netns, NetPasta, NetSlirp4netns, NetNS), "--net"
+		if o.Net == NetNS {
+			o.NetNS = d.place()
+		}
+	}
+	if d.one(20) && (o.Net != NetHost && o.Net != NetNS || d.one(8)) {
+		for range pick(d, 1, 2, 3) {
+			p := Publish{First: pick(d, uint16(0), 80, 8080), Box: pick(d, uint16(80), 1, 65535), UDP: d.one(3), From: "-p " + d.word("8080:80")}
+			p.Last = p.First
+			switch {
+			case d.one(4):
+				p.Addr = netip.MustParseAddr(pick(d, "0.0.0.0", "2001:db8::1", "192.0.2.1"))
+			case d.one(5):
+				p.First, p.Last, p.UDP, p.Path = 0, 0, false, d.word("app.sock", "/run/x")
+			case p.First != 0 && d.one(4):
+				p.Last += 9
+			}
+			o.Publish = append(o.Publish, p)
+		}
 	}
 	return o
 }

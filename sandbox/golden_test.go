@@ -77,6 +77,8 @@ func scenes() map[string]scene {
 		"net-user":              {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"}},
 		"net-policy": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", AllowHosts: []string{"*.example.com:443"}, DenyHosts: []string{"10.0.0.0/8"},
 			HostPorts: []uint16{5432}, AddHosts: []AddHost{{"db", HostGateway}}, DNS: []string{"192.0.2.53"}, MTU: 9000, NetLog: "net.log"}},
+		"net-slirp4netns": {o: Options{Command: id, Net: NetSlirp4netns, NetFrom: "--net=slirp4netns", Publish: []Publish{
+			{First: 8080, Last: 8080, Box: 80, From: "-p 8080:80"}, {Box: 53, UDP: true, From: "-p 53/udp"}}}},
 		"as-pid-1": {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone, NetFrom: "--net=none"}},
 		"user":     {o: Options{Command: id, User: "1000:1000"}},
 		"mounts": {o: Options{

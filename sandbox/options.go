@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"net/netip"
 	"time"
 
 	"nobox/plan"
@@ -36,6 +37,7 @@ type Options struct {
 	Net      Net    // --net
 	NetNS    string // --net=ns:PATH
 	NetFrom  string // --net as given, "" is the default
+	Publish  []Publish
 
 	MTU        int       // --mtu, 0 is the default
 	HostPorts  []uint16  // --host-port
@@ -106,6 +108,18 @@ type AddHost struct{ Name, Address string }
 
 // HostGateway is docker's word.
 const HostGateway = "host-gateway"
+
+// Publish makes a port of the box reachable from the host.
+type Publish struct {
+	Addr netip.Addr // to listen at; the zero one is loopback, IPv4 and IPv6
+	// First and Last are the ports of the host to choose from; 0 and 0 is any
+	// that is free.
+	First, Last uint16
+	Path        string // of a socket on the host, in place of the three above
+	Box         uint16 // the port inside
+	UDP         bool
+	From        string // the flag as given
+}
 
 // Userns is how the caller's ids are mapped.
 type Userns uint8

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"nobox/host"
 	"nobox/landlock"
 	"nobox/plan"
@@ -28,6 +30,10 @@ func capabilities(o *Options, f *host.Facts, who user) (caps, error) {
 	}
 	if o.Userns == UsernsKeepID {
 		c.from = mapFlag(o)
+	}
+	if helpedBy(o).HelperName() != "" {
+		// A packet made by hand reaches the host's loopback by the helper.
+		c.bounding &^= 1 << unix.CAP_NET_RAW
 	}
 	every := uint64(1)<<f.LastCap<<1 - 1
 	for _, d := range o.CapDrop {

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,6 +12,7 @@ import (
 	"nobox/companion"
 	"nobox/host"
 	"nobox/plan"
+	"nobox/ports"
 	"nobox/signals"
 	"nobox/terminal"
 	"nobox/userns"
@@ -159,6 +161,18 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 		return Result{}, fmt.Errorf("cannot ignore signals: %w", err)
 	}
 	var inbox *signals.Inbox
+	forwarder := func(ps []userns.Published) []string {
+		var all []ports.Port
+		for _, p := range ps {
+			if p.Step.First != p.Step.Last || p.Step.First == 0 && p.Path == "" {
+				h.Note(foundPort(p))
+			}
+			for _, fd := range p.FDs {
+				all = append(all, ports.Port{FD: fd, Box: p.Step.Box, UDP: p.Step.UDP, Path: p.Path})
+			}
+		}
+		return append([]string{ports.Name}, ports.Args(all)...)
+	}
 	box, err := userns.Start(p, userns.Outside{
 		TTY: caught,
 		Cloned: func() (err error) {
@@ -167,7 +181,8 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 			}
 			return err
 		},
-		Network: companion.Network,
+		Network:   companion.Network,
+		Forwarder: forwarder,
 	})
 	if inbox != nil {
 		defer inbox.GiveBack()
@@ -198,6 +213,19 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	r, err := s.wait(o.Timeout)
 	mark(h, "ended")
 	return r, err
+}
+
+// foundPort says where a port is that nobox was to choose.
+func foundPort(p userns.Published) string {
+	proto := "tcp"
+	if p.Step.UDP {
+		proto = "udp"
+	}
+	var at []string
+	for _, a := range p.At {
+		at = append(at, a.String())
+	}
+	return fmt.Sprintf("%s port %d of the box is at %s", proto, p.Step.Box, strings.Join(at, " and "))
 }
 
 // passed are the signals that go on to the command. What the caller

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/host"
+	"nobox/ports"
 	"nobox/seccomp"
 	"nobox/signals"
 	"nobox/terminal"
@@ -66,6 +68,10 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 		{Fd: int32(s.hungUp), Events: unix.POLLIN},
 		{Fd: int32(s.box.Network()), Events: unix.POLLIN},
 	}
+	attendants := len(fds)
+	for _, fd := range s.box.Attendants() {
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
 	for {
 		if _, err := unix.Poll(fds, untilFirst(expires, s.kill, s.letGo)); err != nil && err != unix.EINTR {
 			s.box.Kill()
@@ -113,6 +119,12 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 				s.note(line)
 			}
 		}
+		for i := attendants; i < len(fds); i++ {
+			if fds[i].Revents != 0 {
+				fds[i].Fd = -1
+				s.note(attendantEnded(s.box.AttendantEnded(i - attendants)))
+			}
+		}
 		if fds[3].Revents != 0 {
 			fds[3].Fd = -1
 			s.box.Signal(unix.SIGHUP)
@@ -132,6 +144,14 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 			s.box.Kill()
 		}
 	}
+}
+
+// attendantEnded says what the box is without from here on.
+func attendantEnded(name string, err error) string {
+	if name == ports.Name {
+		return fmt.Sprintf("the forwarder ended: %v; the published ports do not lead into the box any more", err)
+	}
+	return fmt.Sprintf("%s ended: %v; the box has no network any more", name, err)
 }
 
 // untilFirst is poll's timeout up to the first of the times that is set.

@@ -209,8 +209,19 @@ func checkTerminal(o *Options, f *host.Facts) error {
 }
 
 func checkNet(o *Options, f *host.Facts) error {
+	mode := helpedBy(o)
+	if hint, cause := mode.Unfit(f.NetHelper); cause != nil {
+		e := &Error{What: "set up the network", Flag: o.NetFrom, Cause: cause}
+		if hint != "" {
+			e.Hints = []string{hint}
+		}
+		return e
+	}
+	if err := checkPublish(o, f); err != nil {
+		return err
+	}
 	switch o.Net {
-	case NetPasta, NetSlirp4netns, NetNS:
+	case NetNS:
 		return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New("it is not in this version")}
 	case NetUser:
 		if !f.NetStack {
@@ -245,6 +256,28 @@ func checkNetFlags(o *Options, f *host.Facts) error {
 			e.Cause = errors.New("it takes the network in user space: " + why)
 		}
 		return e
+	}
+	return nil
+}
+
+// checkPublish: a port is taken once, by the kernel's rules too, and there is a
+// network of the box's own behind it.
+func checkPublish(o *Options, f *host.Facts) error {
+	for i, p := range o.Publish {
+		switch o.Net {
+		case NetHost:
+			return &Error{What: "publish a port", Flag: p.From, Cause: errors.New("with --net=host the box's ports are the host's already")}
+		case NetNS:
+			return &Error{What: "publish a port", Flag: p.From, Cause: errors.New("with --net=ns: what the box listens at is in that network, and nobox has no part in it")}
+		}
+		for _, q := range o.Publish[:i] {
+			if p.UDP == q.UDP && p.Path == q.Path && p.Addr == q.Addr && p.First == q.First && p.First == p.Last && q.First == q.Last && (p.First != 0 || p.Path != "") {
+				return &Error{What: "publish a port", Flag: p.From, Cause: fmt.Errorf("%s has it already", q.From)}
+			}
+		}
+	}
+	if n := 2 * len(o.Publish); n > int(f.NoFile[1])-minFiles && f.NoFile[1] < 1<<30 {
+		return &Error{What: "publish ports", Flag: o.Publish[0].From, Cause: fmt.Errorf("they need %d descriptors, and the limit is %d", n, f.NoFile[1])}
 	}
 	return nil
 }

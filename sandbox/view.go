@@ -38,6 +38,8 @@ func QuestionsOf(o Options) host.Questions {
 	if o.OverlayDir != "" {
 		q.Sources = append(q.Sources, o.OverlayDir)
 	}
+	q.Program = helpedBy(&o).HelperName()
+	q.Ports = len(o.Publish) > 0
 	for _, b := range o.Binds {
 		q.Sources = append(q.Sources, b.Source)
 	}
@@ -73,7 +75,7 @@ func MoreQuestions(o Options, f *host.Facts) host.Questions {
 		q.Files = append(q.Files, host.Place{Base: v.base(), Path: "/etc/passwd"}, host.Place{Base: v.base(), Path: "/etc/group"})
 	}
 	switch netOf(&o, f) {
-	case NetHost:
+	case NetHost, NetNS:
 		q.Files = append(q.Files, host.Place{Path: "/etc/hosts"}, host.Place{Path: "/etc/resolv.conf"})
 	case NetUser:
 		q.Files = append(q.Files, host.Place{Path: "/etc/resolv.conf"})
@@ -126,7 +128,7 @@ func within(dir, p string) bool {
 func newView(o *Options, f *host.Facts) *view {
 	v := &view{start: "/"}
 	v.view = &v.View
-	v.HostNet = o.Net == NetHost
+	v.HostNet = o.Net == NetHost || o.Net == NetNS
 	v.Terminal = wantsTerminal(o, f)
 	v.Streams = f.Streams.TTY
 	v.Etc = etc(o, f)
@@ -604,7 +606,10 @@ func etc(o *Options, f *host.Facts) mounts.Etc {
 		}
 		e.Hosts += address + " " + h.Name + "\n"
 	}
-	if o.Net == NetHost {
+	if helpedBy(o).HelperName() != "" {
+		e.ResolvConf = "nameserver " + slirp.DNSIPv4 + "\n"
+	}
+	if o.Net == NetHost || o.Net == NetNS {
 		if c := f.Files[host.Place{Path: "/etc/hosts"}]; c.Err == nil {
 			e.Hosts = string(c.Content) + e.Hosts[strings.Index(e.Hosts, "127.0.1.1 "):]
 		}

@@ -12,9 +12,12 @@ import (
 type Mode uint8
 
 const (
-	None Mode = iota // a namespace with lo alone
-	Host             // the host's own network
-	User             // the stack in the network's process
+	None        Mode = iota // a namespace with lo alone
+	Host                    // the host's own network
+	User                    // the stack in the network's process
+	Pasta                   // pasta(1)
+	Slirp4netns             // slirp4netns(1)
+	Joined                  // a namespace that nobox has entered
 )
 
 // A Network is what a box's network is to be.
@@ -27,6 +30,15 @@ type Network struct {
 	DNS         []string      // servers to ask, none for the host's
 	Allow, Deny []string      // what the box may reach; package egress
 	Log         plan.HostPath // file for a line on each connection, "" for none
+
+	Pingers plan.PingGroups // the groups of the box
+	Publish []Port
+}
+
+// A Port is a published one.
+type Port struct {
+	Listen plan.Listen
+	From   string
 }
 
 // DefaultMTU is what most of the world's links have. Segments of 64 KiB cross
@@ -61,6 +73,31 @@ func (n Network) Steps(b *plan.Builder, f *host.Facts) {
 		b.Inside(n.From, "a network namespace with nothing else in it", plan.LoopbackUp{})
 	case User:
 		n.user(b, f)
+	case Pasta, Slirp4netns:
+		n.helper(b, f)
+	}
+	name := n.Mode.HelperName()
+	if name == "" && len(n.Publish) == 0 {
+		return
+	}
+	from := n.From
+	if name == "" {
+		from = n.Publish[0].From
+	}
+	b.Inside(from, "", plan.SendNamespaces{})
+	b.Host(from, "", plan.TakeNamespaces{})
+	if len(n.Publish) > 0 {
+		b.Host(n.Publish[0].From, "what comes in does not pass the box's device", plan.StartForwarder{})
+	}
+	if name != "" {
+		b.Host(n.From, "", plan.StartHelper{Name: name, Path: f.NetHelper.Path, Args: n.Mode.helperArgs(), Ready: n.Mode.helperReady()})
+	}
+}
+
+// Listen appends what comes before all else: the sockets of published ports.
+func (n Network) Listen(b *plan.Builder) {
+	for _, p := range n.Publish {
+		b.Host(p.From, "", p.Listen)
 	}
 }
 

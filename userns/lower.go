@@ -458,6 +458,23 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_IOCTL, t, hex(unix.SIOCSIFFLAGS), l.data(ifr))
 		l.done(t)
 
+	case plan.SendNamespaces:
+		for _, ns := range [...]struct {
+			file string
+			kind uint32
+		}{{"/proc/self/ns/user", msgUserNS}, {"/proc/self/ns/net", msgNetNS}} {
+			t := l.temp()
+			l.make(t, unix.SYS_OPENAT, cwd(), l.str(ns.file), hex(unix.O_RDONLY|unix.O_CLOEXEC))
+			l.send(control(), ns.kind, t)
+			l.done(t)
+		}
+
+	case plan.PingGroups:
+		l.writeFile("/proc/sys/net/ipv4/ping_group_range", fmt.Sprintf("%d %d\n", a.First, a.Last))
+
+	case plan.LocalRoutes:
+		l.localRoutes(a)
+
 	case plan.PrivateMounts:
 		l.call(unix.SYS_MOUNT, l.str("none"), l.str("/"), null(), hex(unix.MS_REC|unix.MS_PRIVATE), null())
 

@@ -32,11 +32,13 @@ var inside = []plan.Action{
 	plan.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, plan.RestoreSignals{Ignored: 1, Mask: 2}, plan.CloseFiles{}, plan.TimerSlack{},
 	plan.Securebits{Bits: 0xef}, plan.SessionKeyring{Closed: true}, plan.LimitNamespaces{Proc: 1, Types: []string{"user"}}, plan.Filter{Program: "program "},
 	plan.Landlock{Files: 2, Rules: []plan.LandlockRule{{Path: "/a", Files: 2, MayBeFile: true}}, Streams: [3]uint64{2, 0, 2}},
+	plan.SendNamespaces{}, plan.PingGroups{First: 1, Last: 2}, plan.LocalRoutes{Device: "tap0", Prefixes: []string{"127.0.0.0/8", "::1/128"}},
 	plan.Exec{Files: []plan.BoxPath{"/bin/a", "/usr/bin/a"}, Args: []string{"a", "b c"}, Env: []string{"A=1"}},
 }
 
 // outside are those that nobox plays itself.
-var outside = []plan.Action{plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}}
+var outside = []plan.Action{plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{},
+	plan.StartForwarder{}, plan.StartHelper{}}
 
 // actionTypes are the types of plan/actions.go that are actions.
 func actionTypes(t *testing.T) (names []string) {

@@ -78,6 +78,7 @@ func syscallNames() map[uintptr]string {
 		unix.SYS_SECCOMP: "seccomp", unix.SYS_KEYCTL: "keyctl",
 		unix.SYS_LANDLOCK_CREATE_RULESET: "landlock_create_ruleset", unix.SYS_LANDLOCK_ADD_RULE: "landlock_add_rule",
 		unix.SYS_LANDLOCK_RESTRICT_SELF: "landlock_restrict_self",
+		unix.SYS_RECVFROM:               "recvfrom",
 	}
 }
 

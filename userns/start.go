@@ -38,6 +38,10 @@ type Box struct {
 	networkPID   int
 	networkPIDFD int32
 
+	attendants    []*attendant
+	listening     []listening
+	userNS, netNS int // the box's, -1 where nobody needs them
+
 	watcher  int
 	watching *region // that the watcher works in
 	lifeEnd  int     // closing it without ending the watcher first kills the box
@@ -83,6 +87,8 @@ type Outside struct {
 	// constant: a string on the heap would not be there in the process that
 	// becomes the program.
 	Network string
+	// Forwarder are the name and the arguments of the forwarder of these ports.
+	Forwarder func([]Published) []string
 }
 
 // Start plays the host side of p and with it starts the inside. It returns
@@ -105,7 +111,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 		return nil, err
 	}
 	b := &Box{plan: p, prog: prog, region: r, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1,
-		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1}
+		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1, userNS: -1, netNS: -1}
 	b.mem = childMem{clone: uintptr(unix.SIGCHLD)}
 	b.mem.argv, b.mem.argvLen = argvArea(os.Args)
 
@@ -124,7 +130,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 		if s.Side != plan.Host {
 			continue
 		}
-		err := b.host(s.Do, o)
+		err := b.host(s.Do, s.From, o)
 		if _, ok := s.Do.(plan.Clone); ok && err == nil {
 			if err := o.Cloned(); err != nil {
 				b.Kill()
@@ -150,7 +156,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 }
 
 // host plays one host step.
-func (b *Box) host(a plan.Action, o Outside) error {
+func (b *Box) host(a plan.Action, from string, o Outside) error {
 	switch a := a.(type) {
 	case plan.Clone:
 		return b.clone(a.Flags)
@@ -163,6 +169,14 @@ func (b *Box) host(a plan.Action, o Outside) error {
 		return b.watch(o.TTY)
 	case plan.StartNet:
 		return b.startNetwork(a, o.Network)
+	case plan.Listen:
+		return b.listen(a, from)
+	case plan.TakeNamespaces:
+		return b.takeNamespaces()
+	case plan.StartForwarder:
+		return b.startForwarder(o.Forwarder(b.published()))
+	case plan.StartHelper:
+		return b.startNetHelper(a)
 	case plan.TakePTY:
 		m, fd, err := b.receive()
 		if err != nil {
@@ -501,6 +515,7 @@ func (b *Box) stepError(m message) *plan.StepError {
 func (b *Box) close() {
 	b.killNetwork()
 	b.endNetwork()
+	b.endAttendants()
 	if b.region != nil {
 		b.region.free()
 		b.region, b.prog = nil, nil

@@ -76,7 +76,8 @@ func (b *Box) Next() (Event, error) {
 // Reap waits until the box has ended, everything inside included, forgets it,
 // and returns the wait status of its pid 1.
 func (b *Box) Reap() unix.WaitStatus {
-	b.killNetwork() // both end side by side
+	b.killNetwork() // all end side by side
+	b.killAttendants()
 	b.reap()
 	b.finish()
 	return b.status

@@ -26,9 +26,9 @@ var layers = map[string]struct {
 	own     string
 	outside string
 }{
-	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli", ""},
+	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli ports", ""},
 	"cli":             {"the flag table, and every word said to the user", "egress sandbox changes userns idmap plan doctor profiles boxes", "github.com/spf13/pflag golang.org/x/sys"},
-	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion egress mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
+	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion egress ports mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
 	"userns":          {"clone, play the plan, exec, wait", "plan", "golang.org/x/sys"},
@@ -46,6 +46,7 @@ var layers = map[string]struct {
 	"seccomp/gen":     {"writes seccomp's tables; no part of nobox", "seccomp", "github.com/moby/profiles github.com/opencontainers/runtime-spec golang.org/x/sys"},
 	"doctor":          {"what a box may need, and whether the machine has it", "host idmap plan sandbox", "golang.org/x/sys"},
 	"profiles":        {"settings from files, without knowing the flags", "host", "github.com/pelletier/go-toml/v2/unstable"},
+	"ports":           {"the forwarder of published ports, a process of its own", "", "golang.org/x/sys"},
 	"terminal":        {"the pty and its relay", "plan", "golang.org/x/sys"},
 	"caller":          {"what the caller handed over, before the runtime changes it", "", ""},
 	"boxes":           {"what is known of running boxes that have a name", "", "golang.org/x/sys"},
@@ -144,7 +145,7 @@ func TestTheTableKeepsTheDirections(t *testing.T) {
 			not("cli is on top", "cli")
 		}
 		switch {
-		case name == "plan" || name == "caller" || name == "signals" || name == "companion" || name == "egress":
+		case name == "plan" || name == "caller" || name == "signals" || name == "companion" || name == "egress" || name == "ports":
 			if len(own) > 0 {
 				t.Errorf("%s is a leaf", name)
 			}

@@ -86,7 +86,11 @@ func Facts() *host.Facts {
 			"LC_TIME=de_DE.UTF-8", "SSH_AUTH_SOCK=/run/user/1000/agent", "TOKEN=hunter2",
 		},
 		NetStack: true,
-		Umask:    0o022, NoFile: [2]uint64{1024, 524288},
+		NetHelper: host.Tool{Path: "/usr/bin/slirp4netns", Version: "slirp4netns version 1.2.0\nlibseccomp: 2.5.4\n",
+			Help: "--configure --mtu= --disable-host-loopback --enable-sandbox --enable-seccomp --ready-fd= --exit-fd= " +
+				"--foreground --quiet --config-net --ns-ifname NAME --pid FILE --tcp-ports --udp-ports --tcp-ns --udp-ns --no-map-gw --dns-forward ADDR\n"},
+		IPv6Loopback: true,
+		Umask:        0o022, NoFile: [2]uint64{1024, 524288},
 		Streams: terminal.Streams{FD: -1},
 	}
 }

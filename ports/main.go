@@ -1,0 +1,130 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Name is what the forwarder's process is called: argv[0], by which main tells
+// that it is one.
+const Name = "nobox-ports"
+
+// ControlFD is the descriptor that is closed when nobox is gone.
+const ControlFD = 3
+
+// A Port is one listening socket and where what comes in by it goes.
+type Port struct {
+	FD   int
+	Box  uint16
+	UDP  bool
+	Path string // the socket's name in the file system, removed in the end
+}
+
+// Args are the ports as arguments of the forwarder, which Main reads.
+func Args(ps []Port) []string {
+	args := make([]string, 0, len(ps))
+	for _, p := range ps {
+		kind := "tcp"
+		switch {
+		case p.UDP:
+			kind = "udp"
+		case p.Path != "":
+			kind = "unix"
+		}
+		s := kind + ":" + strconv.Itoa(p.FD) + ":" + strconv.Itoa(int(p.Box))
+		if p.Path != "" {
+			s += ":" + p.Path
+		}
+		args = append(args, s)
+	}
+	return args
+}
+
+func parseArg(s string) (Port, error) {
+	bad := func() (Port, error) { return Port{}, fmt.Errorf("%q is no port", s) }
+	f := strings.SplitN(s, ":", 4)
+	if len(f) < 3 {
+		return bad()
+	}
+	fd, err := strconv.ParseUint(f[1], 10, 31)
+	if err != nil {
+		return bad()
+	}
+	box, err := strconv.ParseUint(f[2], 10, 16)
+	if err != nil || box == 0 {
+		return bad()
+	}
+	p := Port{FD: int(fd), Box: uint16(box)}
+	switch {
+	case f[0] == "tcp" && len(f) == 3:
+	case f[0] == "udp" && len(f) == 3:
+		p.UDP = true
+	case f[0] == "unix" && len(f) == 4 && f[3] != "":
+		p.Path = f[3]
+	default:
+		return bad()
+	}
+	return p, nil
+}
+
+// Main is the forwarder. It returns its exit code when nobox is gone, or at
+// once when it cannot work.
+func Main(args []string) int {
+	// nobox itself has one processor; see package caller.
+	runtime.GOMAXPROCS(min(runtime.NumCPU(), 4))
+	for _, a := range args {
+		p, err := parseArg(a)
+		if err == nil {
+			err = serve(p)
+		}
+		if err != nil {
+			say(err)
+			return 1
+		}
+		if p.Path != "" {
+			defer os.Remove(p.Path)
+		}
+	}
+	var b [1]byte
+	for {
+		if _, err := unix.Read(ControlFD, b[:]); err != unix.EINTR {
+			return 0
+		}
+	}
+}
+
+// say tells nobox, which has the words, why the forwarder ends.
+func say(err error) { unix.Write(ControlFD, []byte(err.Error())) }
+
+func serve(p Port) error {
+	f := os.NewFile(uintptr(p.FD), "")
+	if f == nil {
+		return errors.New("a descriptor that is none")
+	}
+	defer f.Close()
+	if p.UDP {
+		c, err := net.FilePacketConn(f)
+		if err != nil {
+			return err
+		}
+		u, ok := c.(*net.UDPConn)
+		if !ok {
+			return errors.New("a socket that is not udp")
+		}
+		go newUDP(u, p.Box).serve()
+		return nil
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return err
+	}
+	go serveTCP(l, p.Box)
+	return nil
+}
