@@ -63,6 +63,9 @@ docs: build ## generate docs/nobox.1 and the completions
 	./$(BIN) completion zsh > completions/_nobox
 	./$(BIN) completion fish > completions/nobox.fish
 
+picture: build ## draw docs/picture.svg from a session in a terminal, with tmux
+	PATH="$(CURDIR):$$PATH" sh docs/picture.sh >docs/picture.svg.new && mv docs/picture.svg.new docs/picture.svg
+
 check: lint docs ## lint, and whether what is generated is current
 	$(GO) generate ./seccomp
 	@git diff --exit-code --stat -- docs/nobox.1 completions seccomp || { echo 'make docs, and commit what it changed'; exit 1; }
@@ -93,4 +96,4 @@ setup-vm:
 setup-test:
 	@sh tests/setup test
 
-.PHONY: help build companion run test test-vm unit bench golden fuzz lint docs check install dist clean setup-run setup-vm setup-test
+.PHONY: help build companion run test test-vm unit bench golden fuzz lint docs picture check install dist clean setup-run setup-vm setup-test

@@ -45,11 +45,15 @@ type fileSetting struct {
 }
 
 // configure applies the layers to o, which holds nothing yet.
-func (o *Invocation) configure(files profiles.Files, layers []profiles.Layer) error {
+// Line is what the command line alone comes to.
+func (o *Invocation) configure(files profiles.Files, layers []profiles.Layer, line *Invocation) error {
 	said := map[string][]string{} // the values so far, by flag
+	allowed := len(line.Options.AllowHosts) > 0
 	for i := range layers {
 		l := &layers[i]
 		below := o.takeTargets()
+		// A list of the command line's would become longer by a project's.
+		o.hostsAllowed = allowed || len(said["allow-host"]) > 0
 		for j := range l.Settings {
 			if err := o.takeSetting(files, l, &l.Settings[j], said); err != nil {
 				return err
@@ -162,7 +166,7 @@ func (o *Invocation) tightens(f *flag, v string, said map[string][]string) (atMo
 		return ""
 	}
 	switch f.name {
-	case "mask", "cap-drop", "hostname", "workdir":
+	case "mask", "cap-drop", "deny-host", "hostname", "workdir":
 		return 0, ""
 	case "read-only":
 		if v == "true" {
@@ -217,7 +221,7 @@ func (o *Invocation) tightens(f *flag, v string, said map[string][]string) (atMo
 		}
 		return 0, ""
 	case "allow-host":
-		if strings.Join(before, "") == "" {
+		if !o.hostsAllowed {
 			return 0, ""
 		}
 		return 0, "there is a list already, which it would make longer"

@@ -150,6 +150,9 @@ func TestAProjectMayOnlyTighten(t *testing.T) {
 		{"", `uidmap = ["0:0:1"]`, false},
 		{"", `user = "0"`, false},
 		{"", `overlay-dir = "/home/ana/x"`, false},
+		{"", `allow-host = ["a.example", "b.example"]`, true},
+		{`allow-host = ["a.example"]`, `allow-host = ["b.example"]`, false},
+		{"", `deny-host = ["10.0.0.0/8"]`, true},
 		{"", `hostname = "p"`, true},
 		{"", `workdir = "/"`, true},
 	} {
@@ -166,10 +169,16 @@ func TestAProjectMayOnlyTighten(t *testing.T) {
 	}
 }
 
+func TestAProjectMakesNoListOfTheCommandLinesLonger(t *testing.T) {
+	if _, err := with("", `allow-host = ["b.example"]`, "--allow-host", "a.example", "--", "true"); err == nil || !strings.Contains(err.Error(), "longer") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Whoever adds a flag has to think of projects only if it tightens: all others
 // are refused.
 func TestAProjectMaySetNoFlagThatNobodyThoughtOf(t *testing.T) {
-	may := strings.Fields("mask cap-drop hostname workdir read-only map-root-user map-current-user cwd home net timeout stop-timeout memory memory-swap pids-limit cpus ulimit allow-host")
+	may := strings.Fields("mask deny-host cap-drop hostname workdir read-only map-root-user map-current-user cwd home net timeout stop-timeout memory memory-swap pids-limit cpus ulimit allow-host")
 	for i := range flags {
 		f := &flags[i]
 		for _, v := range []string{"true", "none", "1", "hidden", "nofile=1", "1s", "x"} {

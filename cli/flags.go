@@ -794,7 +794,7 @@ The configuration is TOML. Its keys are the long names of the flags; those above
   mask = ["**/*.pem"]
   timeout = "2h"
 
-A file .nobox.toml in the working directory has settings of a project, without profiles. It may only tighten, since a box may have written it: cwd and home to less, net to less, mask, cap-drop, read-only, -c or -r, shorter times, lower limits, allow-host where there is no list, hostname and workdir. What would loosen is an error that names it. --explain shows the file and the line of each setting.`,
+A file .nobox.toml in the working directory has settings of a project, without profiles. It may only tighten, since a box may have written it: cwd and home to less, net to less, mask, cap-drop, read-only, -c or -r, shorter times, lower limits, deny-host, allow-host where there is no list, hostname and workdir. What would loosen is an error that names it. --explain shows the file and the line of each setting.`,
 		set: func(v string, o *Invocation) error {
 			if v == "" {
 				return emptyName()

@@ -54,6 +54,8 @@ type parsing struct {
 		fromFile  bool // yields to the command line
 	}
 
+	hostsAllowed bool // --allow-host, by what a project's settings are compared with
+
 	seconds []string // the second arguments of the flags that take two, in order
 	second  string   // that of the flag at hand
 
@@ -87,7 +89,7 @@ func configured(o *Invocation, args []string, files profiles.Files, readFile fun
 	if len(layers) == 0 {
 		return o, nil
 	}
-	return parseOver(args, readFile, func(o *Invocation) error { return o.configure(files, layers) })
+	return parseOver(args, readFile, func(over *Invocation) error { return over.configure(files, layers, o) })
 }
 
 func parse(args []string, readFile func(string) ([]byte, error)) (*Invocation, error) {
