@@ -31,15 +31,18 @@ const (
 
 	keepalive = 60 * time.Second
 
-	// All connections share this much for what was read on one side and not yet
-	// taken by the other, in each direction.
-	bufferBudget = 8 << 20
-	bufferMin    = 8 << 10
-	bufferMax    = 1 << 20
+	// All connections share this much for what the box said and the host has not
+	// taken, and for what the host said. What was taken before others came stays
+	// where it is, so that of the latter, which a box that does not read leaves
+	// for ever, some eight times as much can lie here.
+	receiveBudget = 4 << 20
+	sendBudget    = 2 << 20
+	bufferMin     = 8 << 10
+	bufferMax     = 1 << 20
 )
 
-// bufferSize is what each of n connections gets.
-func bufferSize(n int) int { return min(max(bufferBudget/max(n, 1), bufferMin), bufferMax) }
+// bufferSize is what each of n connections gets of a budget.
+func bufferSize(budget, n int) int { return min(max(budget/max(n, 1), bufferMin), bufferMax) }
 
 // tcpForward goes on with the box's TCP connections on the host: one socket
 // each, dialled before the box gets an answer, so that what is refused outside
@@ -51,11 +54,11 @@ type tcpForward struct {
 	mu    sync.Mutex
 	syns  map[stack.TransportEndpointID][8]byte // what an answer to them must repeat
 	conns map[*connection]struct{}
-	size  int // of the buffers, for as many as there are
+	size  int // of what each may have said, when it was last set for all
 }
 
 func newTCPForward(n *network) *tcpForward {
-	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, syns: map[stack.TransportEndpointID][8]byte{}, size: bufferSize(1)}
+	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, syns: map[stack.TransportEndpointID][8]byte{}, size: bufferSize(receiveBudget, 1)}
 	f.forward = tcp.NewForwarder(n.stack, bufferMax, maxDialing, f.request)
 	return f
 }
@@ -207,9 +210,9 @@ func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn) (*connec
 	f.mu.Lock()
 	f.conns[c] = struct{}{}
 	f.resize()
-	size := f.size
+	n := len(f.conns)
 	f.mu.Unlock()
-	c.resize(size)
+	c.resize(n)
 	return c, nil
 }
 
@@ -223,19 +226,20 @@ func (f *tcpForward) forget(c *connection) {
 // resize shares the budget among the connections there are, when their number
 // has changed enough. Preconditions: mu is held.
 func (f *tcpForward) resize() {
-	want := bufferSize(len(f.conns))
+	want := bufferSize(receiveBudget, len(f.conns))
 	if want > f.size/2 && want < f.size*2 {
 		return
 	}
 	f.size = want
 	for c := range f.conns {
-		c.resize(want)
+		c.resize(len(f.conns))
 	}
 }
 
-func (c *connection) resize(size int) {
-	c.box.SocketOptions().SetReceiveBufferSize(int64(size), true)
-	c.box.SocketOptions().SetSendBufferSize(int64(size), true)
+// resize gives a connection its share among n.
+func (c *connection) resize(n int) {
+	c.box.SocketOptions().SetReceiveBufferSize(int64(bufferSize(receiveBudget, n)), true)
+	c.box.SocketOptions().SetSendBufferSize(int64(bufferSize(sendBudget, n)), true)
 }
 
 // errAgain is a host socket that takes or has no more for now.

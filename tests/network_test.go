@@ -168,6 +168,34 @@ func doClient(what, arg string) string {
 			c.Close()
 		}
 		return "all"
+	case "flood", "deaf": // open so many, and say all that is taken, or hear nothing
+		to, count, _ := strings.Cut(arg, ",")
+		n, _ := strconv.Atoi(count)
+		var cs []net.Conn
+		for range n {
+			c, err := net.DialTimeout("tcp", to, 10*time.Second)
+			if err != nil {
+				break
+			}
+			cs = append(cs, c)
+		}
+		deadline := time.Now().Add(4 * time.Second)
+		var all sync.WaitGroup
+		for _, c := range cs {
+			all.Go(func() {
+				c.SetDeadline(deadline)
+				b := make([]byte, 64<<10)
+				for what == "flood" {
+					if _, err := c.Write(b); err != nil {
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		fmt.Println(len(cs))
+		io.Copy(io.Discard, os.Stdin) // all stays open meanwhile
+		return "done"
 	case "open": // so many at once, each used once all are open
 		to, count, _ := strings.Cut(arg, ",")
 		n, _ := strconv.Atoi(count)
@@ -547,6 +575,97 @@ func TestAPolicyGoesWithTheNetworkThatAppliesIt(t *testing.T) {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 125 || !strings.Contains(string(out), "cannot set up the network (--allow-host): it goes with --net=user alone") {
 			t.Errorf("--net=%s: %v %s", net, err, out)
+		}
+	}
+}
+
+// memory is the most that the network's process of a nobox has taken so far, in
+// MiB, and what it takes of its own now.
+func memory(t *testing.T, nobox int) int {
+	t.Helper()
+	for _, pid := range children(t, nobox) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if !strings.HasPrefix(string(line), "nobox-net") {
+			continue
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range strings.Lines(string(status)) {
+			if v, ok := strings.CutPrefix(l, "VmHWM:"); ok {
+				kb, _ := strconv.Atoi(strings.Fields(v)[0])
+				return kb / 1024
+			}
+		}
+	}
+	t.Fatal("there is no network's process")
+	return 0
+}
+
+// A box cannot grow the network's process by anything that it sends, nor by
+// what it does not read.
+func TestTheNetworksProcessStaysSmall(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	// One server never reads, the other never stops.
+	deaf, err := net.Listen("tcp", "192.0.2.1:7000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	loud, err := net.Listen("tcp", "192.0.2.1:7001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loud.Close()
+	hold := func(l net.Listener, f func(net.Conn)) {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			go f(c)
+		}
+	}
+	go hold(deaf, func(net.Conn) {})
+	go hold(loud, func(c net.Conn) {
+		for b := make([]byte, 64<<10); ; {
+			if _, err := c.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"flood=192.0.2.1:7000,1000", "deaf=192.0.2.1:7001,1000", "flood=192.0.2.1:7000,1"} {
+		c := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "-v", exe+":"+exe+":ro", "--", exe, clientOf, what)
+		in, err := c.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Stderr = os.Stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		s := bufio.NewScanner(out)
+		s.Scan()
+		mib := memory(t, c.Process.Pid)
+		t.Logf("%s: %s connections, %d MiB at most", what, s.Text(), mib)
+		if mib > 64 {
+			t.Errorf("%s takes %d MiB", what, mib)
+		}
+		in.Close()
+		if err := c.Wait(); err != nil {
+			t.Error(err)
 		}
 	}
 }
