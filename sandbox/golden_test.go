@@ -101,6 +101,14 @@ func scenes() map[string]scene {
 				{Box: 1000, Host: 0, Count: 1, From: "--uidmap 1000:0"},
 			},
 		}},
+		"overlay-kept": {o: Options{Command: id, Cwd: ShareOverlay, OverlayDir: "/srv/cache", OverlayDirFrom: "--overlay-dir /srv/cache"}},
+		"overlay-host": {
+			o: Options{Command: id, Overlay: true, Masks: []Mask{{Path: "/srv/**/f*", From: "--mask /srv/**/f*"}, {Path: "/etc/none", From: "--mask /etc/none"}}},
+			f: func(f *host.Facts) {
+				f.Mounts = host.Mounts{{Device: "8:1", Root: "/", Point: "/", Type: "ext4"}, {Device: "0:5", Root: "/", Point: "/proc", Type: "proc"},
+					{Device: "8:2", Root: "/", Point: "/srv/data", Type: "xfs"}, {Device: "8:3", Root: "/", Point: "/opt", Type: "vfat"}}
+			},
+		},
 		"own-binary": {
 			o:    Options{Command: id},
 			tree: nstest.Host().With(nstest.Tree{nstest.Project + "/bin/release/nobox": nstest.File}),
@@ -235,7 +243,7 @@ func TestNothingElseOfTheHostIsWritable(t *testing.T) {
 	want := map[string][]plan.HostPath{
 		"rootfs": {"/srv/debian"}, "rootfs-bare": {"/srv/bare"}, "home-rw": {nstest.Home},
 		"cwd-ro": nil, "mounts": {plan.WorkingDirectory, "/srv/data/in"}, "rootfs-bare-read-only": nil,
-		"home-ro": {plan.WorkingDirectory},
+		"home-ro": {plan.WorkingDirectory}, "overlay-kept": {"/srv/cache"},
 	}
 	for name, s := range scenes() {
 		var got []plan.HostPath
