@@ -148,6 +148,7 @@ func TestNothingGetsOut(t *testing.T) {
 		{"caller", "", []string{"-c"}, nil},
 		{"as pid 1", "", []string{"--as-pid-1"}, []string{"init_exe", "init_mem", "proc_environ"}}, // pid 1 is the command
 		{"host network", "", []string{"--net=host"}, []string{"loopback_host", "ns"}},
+		{"user network", "tun", []string{"--net=user"}, nil},
 		{"home", "", []string{"--home=ro"}, []string{"home_secret", "unix_path_home"}},
 		{"another user", "subids", []string{"-u", "1000:1000", "--cwd=hidden", "-w", "/"}, nil},
 		{"rootfs", "busybox", []string{"--rootfs", ""}, []string{"write_outside"}}, // the root is DIR, writable
@@ -177,7 +178,10 @@ func TestNothingGetsOut(t *testing.T) {
 				}
 			}
 			line := boxed(t, flags, "escape")
-			if slices.Contains(flags, "--net=host") {
+			if slices.Contains(flags, "--net=user") {
+				b["net"] = "user"
+			}
+			if slices.Contains(flags, "--net=host") || slices.Contains(flags, "--net=user") {
 				line = slices.DeleteFunc(line, func(s string) bool { return s == "--net=none" })
 			}
 			if b["nobox"] != "" {

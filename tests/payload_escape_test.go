@@ -425,6 +425,18 @@ func places() []probe {
 		{"abstract_host", shown, func(b bait) (bool, string) { return dials("unix", "@"+b["abstract"]) }},
 		{"unix_path_home", shown, func(b bait) (bool, string) { return dials("unix", b["socket"]) }},
 		{"loopback_host", shown, func(b bait) (bool, string) { return dials("tcp", b["tcp"]) }},
+		{"loopback_gateway", "outside those addresses are somebody else's", func(b bait) (bool, string) {
+			_, port, _ := net.SplitHostPort(b["tcp"])
+			for _, host := range []string{"10.0.2.2", "10.0.2.3", "[fd6e:6f62:6f78::2]", "169.254.169.254", "[::ffff:127.0.0.1]", "0.0.0.0"} {
+				if b["net"] != "user" {
+					break
+				}
+				if open, what := dials("tcp", host+":"+port); open {
+					return true, host + ": " + what
+				}
+			}
+			return false, "none answers"
+		}},
 		{"home_secret", shown, func(b bait) (bool, string) { return reads(b["file"]) }},
 		{"keyring", shown, func(bait) (bool, string) {
 			name := []byte(keyName + "\x00")
