@@ -70,6 +70,11 @@ func DoctorLine(err error) string {
 		return "tun"
 	case plan.Device, plan.DeviceIPv6, plan.StartNet, plan.SendNet:
 		return "network"
+	case plan.StartHelper:
+		if a.Name == "pasta" {
+			return "pasta"
+		}
+		return "slirp4netns"
 	case plan.Filter:
 		return "seccomp"
 	case plan.NewFS:
