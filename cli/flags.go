@@ -44,12 +44,13 @@ const (
 	groupProcess
 	groupHardening
 	groupNetwork
+	groupLimits
 	groupSee
 	groups
 )
 
 func (g group) String() string {
-	return [groups]string{"Box", "Files", "Identity", "Process", "Hardening", "Network", "See through"}[g]
+	return [groups]string{"Box", "Files", "Identity", "Process", "Hardening", "Network", "Limits", "See through"}[g]
 }
 
 // does is a group in a sentence's place, above its flags.
@@ -61,6 +62,7 @@ func (g group) does() string {
 		"The command: its directory, environment, terminal and limits of its own",
 		"What the command may do",
 		"What the box reaches",
+		"What the box may use of the machine",
 		"See what nobox does",
 	}[g]
 }
@@ -98,15 +100,13 @@ const overlayInMemory = "memory"
 
 // laterFlags are flags of nobox's contract that this version does not have;
 // one letter is a short one.
-var laterFlags = []string{
-	"memory", "m", "memory-swap", "memory-reservation", "cpus", "cpu-weight", "cpuset-cpus",
-	"pids-limit", "io-weight", "device-read-bps", "device-write-bps", "device-read-iops",
-	"device-write-iops", "cgroup", "report",
-	"best-effort",
-}
+var laterFlags = []string{}
 
 // defaultNet is what --net is where it is not given.
 const defaultNet = "user"
+
+// reportToStderr is the argument of a --report without one.
+const reportToStderr = "-"
 
 // flags is the table. It is data in the binary, laid out by the linker: a set
 // function made by a call would run at every start, so they are literals.
@@ -782,6 +782,188 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 	},
 
 	{
+		name: "memory", short: "m", arg: "SIZE", group: groupLimits,
+		what: "limit the memory",
+		help: "at most SIZE of memory, such as 512m",
+		long: `Limits the memory of everything inside together, the kernel's for it and cached files included. SIZE is bytes, or a number with k, m, g or t behind it, powers of 1024. Beyond the limit the kernel ends the box, all of it at once, and nobox says so. Nothing of it is swapped out unless --memory-swap allows that.
+
+Limits are enforced by a cgroup of version 2, which your own systemd gives nobox (a transient scope, Delegate=yes) also where the environment names no bus, as after ssh, su or cron; see --cgroup. A limit that cannot be enforced is an error, unless --best-effort is given.
+
+  nobox -m 512m --cpus 1.5 --pids-limit 200 -- make -j4`,
+		set: func(v string, o *Invocation) error {
+			n, err := memorySize(v)
+			return o.amount(&o.Options.Limits.Memory, n, err)
+		},
+	},
+	{
+		name: "memory-swap", arg: "SIZE", group: groupLimits,
+		what: "limit the swap",
+		help: "memory and swap together (default: no swap)",
+		long: `Limits memory and swap together, as docker run counts: with -m 512m, --memory-swap 1g allows 512 MiB of swap. -1 is no limit of swap. 0 is the default, no swap at all. It goes with -m.`,
+		set: func(v string, o *Invocation) error {
+			if v == "-1" {
+				return o.amount(&o.Options.Limits.MemorySwap, sandbox.Unlimited, nil)
+			}
+			if v == "0" {
+				o.Options.Limits.MemorySwap = sandbox.Amount{}
+				return nil
+			}
+			n, err := memorySize(v)
+			return o.amount(&o.Options.Limits.MemorySwap, n, err)
+		},
+	},
+	{
+		name: "memory-reservation", arg: "SIZE", group: groupLimits,
+		what: "reserve memory",
+		help: "slow the box down above SIZE of memory",
+		long: `A soft limit of memory: above it the box is slowed down and its memory taken back, but it is not ended (memory.high). With -m it is at most that.`,
+		set: func(v string, o *Invocation) error {
+			n, err := memorySize(v)
+			return o.amount(&o.Options.Limits.MemoryReservation, n, err)
+		},
+	},
+	{
+		name: "cpus", arg: "N", group: groupLimits,
+		what: "limit the CPU time",
+		help: "at most the time of N CPUs, such as 1.5",
+		long: `Limits the CPU time of everything inside together to that of N CPUs, from 0.01 up to as many as there are. It may be spent on any of them.`,
+		set: func(v string, o *Invocation) error {
+			n, err := cpus(v)
+			return o.amount(&o.Options.Limits.CPUs, n, err)
+		},
+	},
+	{
+		name: "cpu-weight", arg: "N", group: groupLimits,
+		what: "weigh the CPU time",
+		help: "share of the CPUs against others: 1 to 10000",
+		long: `How much CPU time the box gets when others want it too: against one of weight 100, the default, a box of weight 200 gets twice as much. From 1 to 10000.`,
+		set: func(v string, o *Invocation) error {
+			n, err := within(v, 1, 10000)
+			return o.amount(&o.Options.Limits.CPUWeight, n, err)
+		},
+	},
+	{
+		name: "cpuset-cpus", arg: "LIST", group: groupLimits,
+		what: "choose the CPUs",
+		help: "run on these CPUs alone, such as 0-3,7",
+		long: `Has everything inside run on these CPUs alone: numbers and ranges, parted by commas. It takes the cpuset controller, which systemd delegates only where an administrator said so.`,
+		set: func(v string, o *Invocation) error {
+			if err := cpuList(v); err != nil {
+				return err
+			}
+			o.Options.Limits.CPUSet, o.Options.Limits.CPUSetFrom = v, o.given
+			return nil
+		},
+	},
+	{
+		name: "pids-limit", arg: "N", group: groupLimits,
+		what: "limit the processes",
+		help: "at most N processes and threads; -1 is any",
+		long: `Limits the processes and threads inside to N. The box's pid 1 counts as one. Where no more can be made, fork(2) says EAGAIN, and nobox tells how often that was. -1 and 0 are no limit.`,
+		set: func(v string, o *Invocation) error {
+			if v == "-1" || v == "0" {
+				o.Options.Limits.Pids = sandbox.Amount{}
+				return nil
+			}
+			n, err := within(v, 1, 4194304) // PID_MAX_LIMIT, linux/threads.h
+			return o.amount(&o.Options.Limits.Pids, n, err)
+		},
+	},
+	{
+		name: "io-weight", aliases: []string{"blkio-weight"}, arg: "N", group: groupLimits,
+		what: "weigh reads and writes",
+		help: "share of the disks against others: 1 to 10000",
+		long: `How much of a disk's time the box gets when others want it too, against the default of 100. From 1 to 10000. It takes the io controller, which systemd delegates only where an administrator said so, and a kernel with iocost or BFQ.`,
+		set: func(v string, o *Invocation) error {
+			n, err := within(v, 1, 10000)
+			return o.amount(&o.Options.Limits.IOWeight, n, err)
+		},
+	},
+	{
+		name: "device-read-bps", arg: "P:RATE", repeat: true, takes: takesFile, group: groupLimits,
+		what: "limit reads and writes",
+		help: "at most RATE bytes read a second, on P's disk",
+		long: `Limits how many bytes a second everything inside may read from a disk: the one that P is, such as /dev/sda, or the one that holds the file system of P. RATE takes the suffixes of sizes. What is in memory already does not count. It takes the io controller, which systemd delegates only where an administrator said so.`,
+		set:  func(v string, o *Invocation) error { return o.device(v, "rbps") },
+	},
+	{
+		name: "device-write-bps", arg: "P:RATE", repeat: true, takes: takesFile, group: groupLimits,
+		what: "limit reads and writes",
+		help: "at most RATE bytes written a second, P's disk",
+		long: `Limits how many bytes a second everything inside may write to a disk, as --device-read-bps does reads. What is written to a file counts when the kernel writes it to the disk.`,
+		set:  func(v string, o *Invocation) error { return o.device(v, "wbps") },
+	},
+	{
+		name: "device-read-iops", arg: "P:RATE", repeat: true, takes: takesFile, group: groupLimits,
+		what: "limit reads and writes",
+		help: "at most RATE reads a second, on P's disk",
+		long: `Limits how many reads a second everything inside may have from a disk, as --device-read-bps does bytes.`,
+		set:  func(v string, o *Invocation) error { return o.device(v, "riops") },
+	},
+	{
+		name: "device-write-iops", arg: "P:RATE", repeat: true, takes: takesFile, group: groupLimits,
+		what: "limit reads and writes",
+		help: "at most RATE writes a second, on P's disk",
+		long: `Limits how many writes a second everything inside may have to a disk, as --device-read-bps does bytes.`,
+		set:  func(v string, o *Invocation) error { return o.device(v, "wiops") },
+	},
+	{
+		name: "cgroup", arg: "WHERE", takes: takesAny, group: groupLimits,
+		what: "choose the cgroup",
+		help: "its cgroup: auto, systemd, off, or a path",
+		long: `Where the cgroup comes from that limits take. With auto it is asked of your own systemd, as a scope that systemd removes when it is empty, and without one made in the cgroup that nobox stands in, if that was delegated: in a container, by a batch system, by an administrator's chown. Who stands in that one is moved to a cgroup named nobox within it, since the kernel wants that, and back when the last box has ended. systemd is the first of the two alone, a path that cgroup, off none.
+
+Where no flag asks for a limit there is no cgroup and none is asked for. Inside, /sys/fs/cgroup shows the box's own cgroup, read-only, and nothing above it; its limits stand above.`,
+		set: func(v string, o *Invocation) error {
+			if err := cgroupPlace(v); err != nil {
+				return err
+			}
+			o.Options.Limits.Cgroup, o.Options.Limits.CgroupFrom = v, o.given
+			return nil
+		},
+	},
+	{
+		name: "cgroup-writable", group: groupLimits,
+		what: "let the box manage cgroups",
+		help: "let the box make cgroups below its own",
+		long: `Lets the box make cgroups below its own, move its processes to them and limit them, as podman, systemd or nobox inside want to. Its own limits stand above, out of its reach.`,
+		set: func(v string, o *Invocation) error {
+			var on bool
+			if err := onOff(v, &on); err != nil {
+				return err
+			}
+			o.Options.Limits.Writable = ""
+			if on {
+				o.Options.Limits.Writable = o.given
+			}
+			return nil
+		},
+	},
+	{
+		name: "best-effort", group: groupLimits,
+		what: "do what can be done",
+		help: "drop limits that cannot be enforced, and say so",
+		long: `Goes on where a limit cannot be enforced, and says which was dropped and why. Without it that is an error.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.Limits.BestEffort) },
+	},
+	{
+		name: "report", arg: "FILE", bare: reportToStderr, takes: takesFile, group: groupLimits,
+		what: "report",
+		help: "tell what the box took: on stderr, or in FILE",
+		long: `Tells when the box has ended what it took: time, CPU time, the peak of memory, swap and processes, what was read from disks and written to them, how long it was throttled, how often the kernel killed a process for want of memory, and how it ended. It goes to stderr, or to FILE, as JSON if that ends in .json.
+
+The numbers are those of the box's cgroup, which counts everything inside. Where none can be had they are those that the kernel keeps for processes that were waited for, and the report says so.`,
+		set: func(v string, o *Invocation) error {
+			if v == "" {
+				return emptyPath()
+			}
+			o.Report = v
+			o.Options.Limits.Report = true
+			return nil
+		},
+	},
+
+	{
 		name: "profile", arg: "NAME", takes: takesProfile, group: groupSee,
 		what: "use the profile",
 		help: "settings by name: dev, agent, ci, strict, demo",
@@ -985,6 +1167,8 @@ A path that was changed outside since the changes began is not overwritten, and 
 		long: `Removes DIR and all that is below it, also what mapped ids own and the caller cannot remove, from inside a box with the same map. With --hand-back nothing is removed: all of it becomes the caller's. It asks first; --yes is the answer.`},
 	{name: "owned-inside", args: "DIR", help: "rm-owned, inside", hidden: true, takesDir: true, flags: []string{"--hand-back"},
 		long: `What rm-owned runs inside the box.`},
+	{name: "sweep-cgroup", args: "DIR", help: "remove a box's cgroup", hidden: true,
+		long: `Removes the cgroup of a box when the nobox that started it is gone; nobox starts this itself.`},
 	{name: "man", help: "the manual page", hidden: true,
 		long: `Prints the manual page in roff: "nobox man | man -l -".`},
 }

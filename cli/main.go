@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,6 +52,9 @@ func Main(args []string) int {
 		return write(Completion(inv.Topic))
 	case "man":
 		return write(Man())
+	case "sweep-cgroup":
+		sandbox.SweepCgroup(inv.Topic)
+		return 0
 	case "diff":
 		return diff(inv)
 	case "apply":
@@ -176,6 +180,16 @@ func run(inv *Invocation, args []string) int {
 		statusFD = fd
 		h.Started = func(pid int) { status(statusFD, started(pid)) }
 	}
+	report := -1
+	if inv.Report != "" && inv.Report != reportToStderr {
+		// Before anything runs, for it must not run in vain.
+		fd, err := unix.Open(inv.Report, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o666)
+		if err != nil {
+			SayError(os.Stderr, fmt.Errorf("cannot report (--report=%s): %w", show(inv.Report), err))
+			return ExitCannot
+		}
+		report = fd
+	}
 	var times []string
 	if inv.Verbose {
 		last := time.Now()
@@ -203,6 +217,19 @@ func run(inv *Invocation, args []string) int {
 	if err != nil {
 		sayFailure(sandbox.Diagnose(err, inv.Options, f))
 		return exitCode(err)
+	}
+	switch {
+	case report >= 0 && strings.HasSuffix(inv.Report, ".json"):
+		err = writeAll(report, reportJSON(&r))
+	case report >= 0:
+		err = writeAll(report, reportText(&r))
+	case inv.Report != "":
+		for line := range strings.Lines(reportText(&r)) {
+			SayNote(os.Stderr, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	if err != nil {
+		SayError(os.Stderr, fmt.Errorf("cannot report (--report=%s): %w", show(inv.Report), err))
 	}
 	if statusFD >= 0 {
 		status(statusFD, fmt.Sprintf("{ \"exit-code\": %d }\n", r.ExitCode()))

@@ -39,6 +39,7 @@ type Invocation struct {
 
 	Names    []string      // the boxes that exec, stop, wait and inspect are about
 	StopTime time.Duration // stop: until the box is killed, negative for its own
+	Report   string        // "" is none, "-" to stderr, else a file
 
 	parsing
 }
@@ -480,6 +481,10 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 			return nil, err
 		}
 		o.Topic = t
+	case "sweep-cgroup":
+		if len(args) > 0 {
+			o.Topic = args[0]
+		}
 	case "profiles":
 		if len(args) > 0 {
 			o.Topic = args[0]
@@ -638,6 +643,25 @@ func (o *Invocation) mapIDs(v string, rows *[]sandbox.MapRequest) error {
 		return err
 	}
 	*rows = append(*rows, m)
+	return nil
+}
+
+// amount sets an amount that a flag asked for.
+func (o *Invocation) amount(a *sandbox.Amount, v uint64, err error) error {
+	if err == nil {
+		*a = sandbox.Amount{Value: v, From: o.given}
+	}
+	return err
+}
+
+// device adds a limit on a disk.
+func (o *Invocation) device(v, key string) error {
+	d, err := deviceLimit(v, key)
+	if err != nil {
+		return err
+	}
+	d.From = o.given
+	o.Options.Limits.Devices = append(o.Options.Limits.Devices, d)
 	return nil
 }
 

@@ -121,6 +121,20 @@ func TestFlagsSetOptions(t *testing.T) {
 		{"--as-pid-1", opts{AsPid1: true}},
 		{"--timeout 90", opts{Timeout: 90 * time.Second}},
 		{"--timeout=1h30m --timeout 0", opts{}},
+		{"-m 512m", opts{Limits: sandbox.Limits{Memory: sandbox.Amount{Value: 512 << 20, From: "-m 512m"}}}},
+		{"--memory=1.5G --memory-swap -1 --memory-reservation 1GiB", opts{Limits: sandbox.Limits{
+			Memory: sandbox.Amount{Value: 3 << 29, From: "--memory 1.5G"}, MemorySwap: sandbox.Amount{Value: sandbox.Unlimited, From: "--memory-swap -1"},
+			MemoryReservation: sandbox.Amount{Value: 1 << 30, From: "--memory-reservation 1GiB"}}}},
+		{"-m 6m -m 7m --memory-swap 9m --memory-swap 0", opts{Limits: sandbox.Limits{Memory: sandbox.Amount{Value: 7 << 20, From: "-m 7m"}}}},
+		{"--cpus .5 --cpu-weight 10 --cpuset-cpus 0-1,3", opts{Limits: sandbox.Limits{CPUs: sandbox.Amount{Value: 50000, From: "--cpus .5"},
+			CPUWeight: sandbox.Amount{Value: 10, From: "--cpu-weight 10"}, CPUSet: "0-1,3", CPUSetFrom: "--cpuset-cpus 0-1,3"}}},
+		{"--cpus 1.25", opts{Limits: sandbox.Limits{CPUs: sandbox.Amount{Value: 125000, From: "--cpus 1.25"}}}},
+		{"--pids-limit 9", opts{Limits: sandbox.Limits{Pids: sandbox.Amount{Value: 9, From: "--pids-limit 9"}}}},
+		{"--pids-limit 9 --pids-limit=-1", opts{}},
+		{"--io-weight 50 --device-read-bps /a:b:1m --device-write-iops /dev/x:5", opts{Limits: sandbox.Limits{
+			IOWeight: sandbox.Amount{Value: 50, From: "--io-weight 50"}, Devices: []sandbox.DeviceLimit{
+				{Path: "/a:b", Key: "rbps", Rate: 1 << 20, From: "--device-read-bps /a:b:1m"}, {Path: "/dev/x", Key: "wiops", Rate: 5, From: "--device-write-iops /dev/x:5"}}}}},
+		{"--cgroup systemd --cgroup-writable --best-effort", opts{Limits: sandbox.Limits{Cgroup: "systemd", CgroupFrom: "--cgroup systemd", Writable: "--cgroup-writable", BestEffort: true}}},
 		{"--ulimit nofile=1024", opts{Ulimits: []sandbox.Ulimit{{Name: "nofile", Resource: unix.RLIMIT_NOFILE, Soft: 1024, Hard: 1024, From: "--ulimit nofile=1024"}}}},
 		{"--ulimit core=0 --ulimit cpu=1:unlimited --ulimit core=-1", opts{Ulimits: []sandbox.Ulimit{
 			{Name: "core", Resource: unix.RLIMIT_CORE, Soft: ^uint64(0), Hard: ^uint64(0), From: "--ulimit core=-1"},
@@ -250,6 +264,12 @@ func good(f *flag) string {
 		return "/a"
 	}
 	switch f.arg {
+	case "SIZE":
+		return "64m"
+	case "P:RATE":
+		return "/:7"
+	case "WHERE":
+		return "systemd"
 	case "C:H:N":
 		return "0:0:1"
 	case "DST[:OPTIONS]", "PATH[:DST]":
@@ -347,10 +367,26 @@ func TestMistakes(t *testing.T) {
 		{"-net=none", `unknown flag -net=none: did you mean --net?`},
 		{"-test.v", "unknown flag -test.v\n" + `hint: "nobox help" lists the flags`},
 		{"-itest.run=x", "unknown flag -itest.run=x\n" + `hint: "nobox help" lists the flags`},
-		{"--memory 1g", "cannot use --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
 		{"-p80:x", "cannot publish (-p 80:x): x is not a port: a number from 1 to 65535"},
 		{"-p localhost:80:80", "cannot publish (-p localhost:80:80): localhost is a name, and an address stands here\nhint: without one it is 127.0.0.1 and [::1]"},
-		{"-rm 1g", "cannot use -m: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"-m 0", "cannot limit the memory (-m 0): a limit of 0 would end the box at once"},
+		{"-m 5m", "cannot limit the memory (-m 5m): 5m is too little for anything to run: 6m is the least"},
+		{"-m lots", "cannot limit the memory (-m lots): lots is not a size: a number of bytes, or one with k, m, g or t behind it"},
+		{"-m 1e", "cannot limit the memory (-m 1e): 1e is not a size: a number of bytes, or one with k, m, g or t behind it"},
+		{"-m -1", "cannot limit the memory (-m -1): -1 is not a size: a number of bytes, or one with k, m, g or t behind it"},
+		{"--memory-swap -2", "cannot limit the swap (--memory-swap -2): -2 is not a size: a number of bytes, or one with k, m, g or t behind it"},
+		{"--cpus 0", "cannot limit the CPU time (--cpus 0): 0 is not a number of CPUs: from 0.01 up, such as 0.5 or 2"},
+		{"--cpus 0.001", "cannot limit the CPU time (--cpus 0.001): 0.001 is not a number of CPUs: from 0.01 up, such as 0.5 or 2"},
+		{"--cpus 1e3", "cannot limit the CPU time (--cpus 1e3): 1e3 is not a number of CPUs: from 0.01 up, such as 0.5 or 2"},
+		{"--cpu-weight 0", "cannot weigh the CPU time (--cpu-weight 0): 0 is not a number from 1 to 10000"},
+		{"--io-weight 10001", "cannot weigh reads and writes (--io-weight 10001): 10001 is not a number from 1 to 10000"},
+		{"--pids-limit x", "cannot limit the processes (--pids-limit x): x is not a number from 1 to 4194304"},
+		{"--cpuset-cpus 3-1", "cannot choose the CPUs (--cpuset-cpus 3-1): 3-1 is not a list of CPUs: numbers and ranges, such as 0-3,7"},
+		{"--device-read-bps /dev/x", "cannot limit reads and writes (--device-read-bps /dev/x): it needs a path and a rate: PATH:SIZE"},
+		{"--device-write-iops /dev/x:0", "cannot limit reads and writes (--device-write-iops /dev/x:0): 0 is not a number from 1 to 4294967295"},
+		{"--cgroup here", "cannot choose the cgroup (--cgroup here): here is not one of auto, systemd, off, nor the absolute path of a cgroup"},
+		{"--cgroup /a/../b", "cannot choose the cgroup (--cgroup /a/../b): /a/../b is not one of auto, systemd, off, nor the absolute path of a cgroup"},
+		{"--report=", "cannot report (--report \"\"): the path is empty"},
 
 		// verbs
 		{"exec x ls", `cannot exec: flags stand before the name, and a command behind "--"`},
@@ -370,7 +406,6 @@ func TestMistakes(t *testing.T) {
 		{"help xyzzy", "cannot help with xyzzy: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
 		{"help --", "cannot help with --: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
 		{"help attach", "cannot help with attach: not in this version\n" + `hint: "nobox help" lists the flags`},
-		{"help --memory", "cannot help with --memory: not in this version\n" + `hint: "nobox help" lists the flags`},
 
 		// Box
 		{"--rootfs=", `cannot use the root directory (--rootfs ""): the path is empty`},

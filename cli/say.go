@@ -264,6 +264,36 @@ func zeroSize() error {
 	return causef("a size of 0 would be no limit; without size= half of the memory is")
 }
 
+func zeroMemory() error { return causef("a limit of 0 would end the box at once") }
+
+func littleMemory(v string) error {
+	return causef("%s is too little for anything to run: 6m is the least", show(v))
+}
+
+func notCPUs(v string) error {
+	return causef("%s is not a number of CPUs: from 0.01 up, such as 0.5 or 2", show(v))
+}
+
+func notCPUList(v string) error {
+	return causef("%s is not a list of CPUs: numbers and ranges, such as 0-3,7", show(v))
+}
+
+func notWithin(v string, least, most uint64) error {
+	return causef("%s is not a number from %d to %d", show(v), least, most)
+}
+
+func noRate(key string) error {
+	unit := "SIZE"
+	if strings.HasSuffix(key, "iops") {
+		unit = "N"
+	}
+	return causef("it needs a path and a rate: PATH:%s", unit)
+}
+
+func notCgroup(v string) error {
+	return causef("%s is not one of auto, systemd, off, nor the absolute path of a cgroup", show(v))
+}
+
 func notMode(v string) error {
 	return causef("%s is not a mode: octal digits from 1 to 7777", show(v))
 }

@@ -393,9 +393,99 @@ func size(v string) (uint64, error) {
 		n += f*(unit/pow) + f*(unit%pow)/pow
 	}
 	if n == 0 {
-		return 0, zeroSize()
+		return 0, &zero{zeroSize()}
 	}
 	return n, nil
+}
+
+// zero is the error of a size of 0, which means something else elsewhere.
+type zero struct{ error }
+
+func (z *zero) Unwrap() error { return z.error }
+
+// memorySize is a size that a cgroup's memory can be limited to.
+func memorySize(v string) (uint64, error) {
+	n, err := size(v)
+	switch {
+	case errors.As(err, new(*zero)):
+		return 0, zeroMemory()
+	case err != nil:
+		return 0, err
+	case n < leastMemory:
+		return 0, littleMemory(v)
+	case n > math.MaxInt64:
+		return 0, notSize(v)
+	}
+	return n, nil
+}
+
+// leastMemory is docker's: with less nothing runs.
+const leastMemory = 6 << 20
+
+// cpus reads a number of CPUs, in hundred-thousandths. The least is what the
+// kernel takes, 1 ms in 100 ms; cgroup-v2.rst, cpu.max.
+func cpus(v string) (uint64, error) {
+	whole, frac, dot := strings.Cut(v, ".")
+	if whole == "" {
+		whole = "0"
+	}
+	n, err := strconv.ParseUint(whole, 10, 16)
+	if err != nil || v == "" || v == "." || dot && frac == "" || len(frac) > 5 || strings.Trim(frac, "0123456789") != "" {
+		return 0, notCPUs(v)
+	}
+	f, _ := strconv.ParseUint((frac + "00000")[:5], 10, 32)
+	n = n*100000 + f
+	if n < 1000 {
+		return 0, notCPUs(v)
+	}
+	return n, nil
+}
+
+// within reads a number from least to most.
+func within(v string, least, most uint64) (uint64, error) {
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, notWithin(v, least, most)
+	}
+	return n, nil
+}
+
+// cpuList checks a list of CPUs.
+func cpuList(v string) error {
+	if _, err := sandbox.ParseCPUs(v); err != nil {
+		return notCPUList(v)
+	}
+	return nil
+}
+
+// deviceLimit reads PATH:RATE. A path may hold ":", a rate does not.
+func deviceLimit(v, key string) (sandbox.DeviceLimit, error) {
+	i := strings.LastIndexByte(v, ':')
+	if i <= 0 || i == len(v)-1 {
+		return sandbox.DeviceLimit{}, noRate(key)
+	}
+	d := sandbox.DeviceLimit{Path: v[:i], Key: key}
+	if err := hostPath(d.Path); err != nil {
+		return d, err
+	}
+	var err error
+	if strings.HasSuffix(key, "iops") {
+		d.Rate, err = within(v[i+1:], 1, math.MaxUint32)
+	} else if d.Rate, err = size(v[i+1:]); errors.As(err, new(*zero)) {
+		err = notWithin(v[i+1:], 1, math.MaxInt64)
+	}
+	return d, err
+}
+
+// cgroupPlace checks where a cgroup is to come from.
+func cgroupPlace(v string) error {
+	switch {
+	case v == "auto" || v == "systemd" || v == "off":
+		return nil
+	case len(v) > 1 && v[0] == '/' && path.Clean(v) == v:
+		return nil
+	}
+	return notCgroup(v)
 }
 
 // fileMode reads an octal mode. 0 is refused: Options take it for the default.

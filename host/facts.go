@@ -20,6 +20,9 @@ type Questions struct {
 	FDs     []int           // descriptors that are to be open
 	Program string          // of the host's, that makes the box's network
 	Ports   bool            // whether ::1 can be listened at
+	Cgroups bool            // what there is for limits
+	Cgroup  string          // a cgroup to look at, by its path or its path in the hierarchy
+	Disks   []string        // paths whose block device is wanted
 }
 
 // A Place is a path below a directory of the host: Base "/" is the host's own
@@ -138,6 +141,9 @@ type Facts struct {
 	FDs     map[int]error // why a descriptor cannot be handed on, nil if it can
 	Globs   map[Glob]GlobFact
 	Lists   map[plan.HostPath]ListFact
+
+	Cgroups *Cgroups // nil if not asked for
+	Disks   map[string]Disk
 
 	// Refused holds the facts that a start found untrue, and how.
 	Refused map[plan.Fact]string

@@ -68,6 +68,15 @@ func Probe(q Questions) Facts {
 		f.IPv6Loopback = ipv6Loopback()
 	}
 	f.Mounts = mounts()
+	if q.Cgroups {
+		f.Cgroups = f.cgroups(q.Cgroup)
+	}
+	for _, p := range q.Disks {
+		if f.Disks == nil {
+			f.Disks = map[string]Disk{}
+		}
+		f.Disks[p] = disk(p)
+	}
 	f.Look(q)
 	return f
 }

@@ -115,8 +115,27 @@ func (m *builder) sys(e *entry) error {
 		m.Inside("", "the host's, read-only", plan.OpenTree{Source: "/sys", Recursive: true, Attr: attr, Into: tree})
 	}
 	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/sys", NoSymlinks: true, What: "mount sysfs"})
+	m.cgroup()
 	m.stand(&ground{at: "/sys", tree: tree, source: "/sys", why: "/sys"})
 	return m.maskSystem(tree, "/sys")
+}
+
+// cgroup shows the box its own cgroup, the root of its cgroup namespace, and
+// with the host's /sys covers all others.
+func (m *builder) cgroup() {
+	if m.v.Cgroup == CgroupNone {
+		return
+	}
+	attr, from := procAttr, m.v.CgroupFrom
+	attr.ReadOnly = m.v.Cgroup == CgroupReadOnly
+	tree := m.NewSlot()
+	m.Inside(from, "the box's own cgroup, and nothing above it", plan.NewFS{Type: "cgroup2", Attr: attr, Into: tree})
+	m.Inside(from, "", plan.Attach{Tree: tree, Root: m.root, At: "/sys/fs/cgroup", NoSymlinks: true, What: "show the box its cgroup"})
+	if m.v.Cgroup == CgroupWritable && m.v.Owner != [2]uint32{} {
+		for _, name := range []string{".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
+			m.Inside(from, "", plan.Chown{In: tree, Path: name, UID: m.v.Owner[0], GID: m.v.Owner[1]})
+		}
+	}
 }
 
 // dev makes a /dev of the few devices a program needs. It is a new file

@@ -25,6 +25,9 @@ type View struct {
 	Protect []Thing // of nobox's own, which the box must not write, by whichever name
 	Hide    []Thing // of the host, which the box must not see, by whichever name
 
+	Cgroup     Cgroup // what the box sees of cgroups
+	CgroupFrom string // the flag, "" for a default
+
 	HostNet  bool      // the network namespace is the host's
 	Terminal bool      // the box gets a pty
 	Streams  [3]bool   // which standard streams become the pty
@@ -33,6 +36,16 @@ type View struct {
 
 	NoNamespaces []string // types of namespaces that the box may make none of
 }
+
+// Cgroup is what a box sees of cgroups: those below its own, in a namespace
+// whose root that is.
+type Cgroup uint8
+
+const (
+	CgroupNone Cgroup = iota
+	CgroupReadOnly
+	CgroupWritable
+)
 
 // What an Entry puts at its place.
 type What uint8

@@ -91,6 +91,8 @@ func (e Event) String() string {
 // clone(2), namespaces(7). Flags are CLONE_NEW*.
 type Clone struct {
 	Flags uint64 `json:"flags"`
+	// Cgroup: it is born in the cgroup that MakeCgroup made for what is inside.
+	Cgroup bool `json:"cgroup,omitempty"`
 }
 
 var namespaces = []struct {
@@ -103,10 +105,14 @@ var namespaces = []struct {
 }
 
 func (a Clone) String() string {
-	if a.Flags == 0 {
-		return "start a process"
+	in := ""
+	if a.Cgroup {
+		in = ", born in the box's cgroup"
 	}
-	return "start a process in new namespaces: " + namespaceNames(a.Flags)
+	if a.Flags == 0 {
+		return "start a process" + in
+	}
+	return "start a process in new namespaces: " + namespaceNames(a.Flags) + in
 }
 func (a Clone) Cannot() string { return "create the namespaces" }
 
@@ -119,6 +125,93 @@ func namespaceNames(flags uint64) string {
 	}
 	return strings.Join(s, ", ")
 }
+
+// A Bus is a way to systemd.
+type Bus struct {
+	Address string `json:"address"` // as D-Bus writes addresses
+	// Direct: systemd itself is at the other end, and no bus.
+	Direct bool `json:"direct,omitempty"`
+}
+
+// Scope asks a systemd for a scope of nobox's own, which is a cgroup that
+// systemd leaves alone (Delegate=yes) and removes when it is empty, and waits
+// until nobox stands in it. The buses are tried in order.
+type Scope struct {
+	Machine bool  `json:"machine,omitempty"` // the machine's systemd, not the user's
+	Buses   []Bus `json:"buses"`
+}
+
+func (a Scope) whose() string {
+	if a.Machine {
+		return "the machine's"
+	}
+	return "your own"
+}
+func (a Scope) String() string {
+	s := "ask " + a.whose() + " systemd for a scope with a delegated cgroup, and move nobox there, by "
+	for i, b := range a.Buses {
+		if i > 0 {
+			s += " or "
+		}
+		s += quote(b.Address)
+	}
+	return s
+}
+func (a Scope) Cannot() string { return "get a cgroup from " + a.whose() + " systemd" }
+
+// MakeCgroup makes a cgroup for the box, where its limits are set, and in it
+// one for what is inside. In is the cgroup where it is made, "" the one that
+// Scope gave. With Leaf those that stand there move to a cgroup of their own,
+// because no process may stand in a cgroup that gives controllers to others
+// (cgroups(7), "no internal processes").
+type MakeCgroup struct {
+	In          HostPath `json:"in,omitempty"`
+	Leaf        bool     `json:"leaf,omitempty"`
+	Controllers []string `json:"controllers"`
+}
+
+func (a MakeCgroup) String() string {
+	in := "the scope"
+	if a.In != "" {
+		in = quote(string(a.In))
+	}
+	s := "make a cgroup for the box in " + in + ", and one for what is inside within, with " + strings.Join(a.Controllers, ", ")
+	if len(a.Controllers) == 0 {
+		s = "make a cgroup for the box in " + in + ", and one for what is inside within"
+	}
+	if a.Leaf {
+		s += "; who stands there moves to one of its own"
+	}
+	return s
+}
+func (a MakeCgroup) Cannot() string {
+	if a.In == "" {
+		return "make a cgroup in the scope"
+	}
+	return "make a cgroup in " + quote(string(a.In))
+}
+
+// LimitCgroup writes a value to a file of the box's cgroup, which is above what
+// the box can see. What names the limit in words.
+type LimitCgroup struct {
+	File  string `json:"file"`
+	Value string `json:"value"`
+	What  string `json:"what"`
+}
+
+func (a LimitCgroup) String() string {
+	return "set " + a.File + " of the box's cgroup to " + quote(a.Value)
+}
+func (a LimitCgroup) Cannot() string { return a.What }
+
+// SweepCgroup has the cgroups that MakeCgroup made removed when the box has
+// ended, by another process if nobox was killed. A scope needs no such thing.
+type SweepCgroup struct{}
+
+func (SweepCgroup) String() string {
+	return "remove the box's cgroup when it has ended; a second process does, should nobox be killed"
+}
+func (SweepCgroup) Cannot() string { return "see to it that the cgroup is removed" }
 
 // MapIDs writes the id maps of the new user namespace. With NewUIDMap and
 // NewGIDMap set they do it, side by side, and the result is read back and

@@ -85,6 +85,7 @@ var checks = [...]struct {
 	{"join", badJoin},
 	{"helper", badHelper},
 	{"published", badPublished},
+	{"cgroup", badCgroup},
 	{"command", badCommand},
 }
 
@@ -103,6 +104,10 @@ type kind uint8
 
 const (
 	kindUnknown kind = iota
+	kindScope
+	kindMakeCgroup
+	kindLimitCgroup
+	kindSweepCgroup
 	kindClone
 	kindMapIDs
 	kindWatch
@@ -171,6 +176,14 @@ const (
 
 func kindOf(a Action) kind {
 	switch a.(type) {
+	case Scope:
+		return kindScope
+	case MakeCgroup:
+		return kindMakeCgroup
+	case LimitCgroup:
+		return kindLimitCgroup
+	case SweepCgroup:
+		return kindSweepCgroup
 	case Clone:
 		return kindClone
 	case MapIDs:
@@ -312,6 +325,7 @@ const (
 )
 
 var traits = [kinds]trait{
+	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost,
 	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindTakeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
@@ -440,7 +454,9 @@ func badNamespaces(s *survey) *CheckError {
 	}
 	i := s.of[kindClone].first
 	for j := range i {
-		if s.kind[j] != kindListen {
+		switch s.kind[j] {
+		case kindListen, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
+		default:
 			return s.at(j, "something stands before the namespaces are made")
 		}
 	}
@@ -900,6 +916,21 @@ func hasNUL(a Action) bool {
 	switch a := a.(type) {
 	case MapIDs:
 		return nul(string(a.NewUIDMap)) || nul(string(a.NewGIDMap))
+	case Scope:
+		for _, b := range a.Buses {
+			if nul(b.Address) {
+				return true
+			}
+		}
+	case MakeCgroup:
+		for _, c := range a.Controllers {
+			if nul(c) {
+				return true
+			}
+		}
+		return nul(string(a.In))
+	case LimitCgroup:
+		return nul(a.File) || nul(a.Value)
 	case Hostname:
 		return nul(a.Name)
 	case StartNet:
@@ -1497,6 +1528,71 @@ func unwatched(s *survey) *CheckError {
 	}
 	if s.awaitGo.n == 0 {
 		return missing("the command does not wait until it is watched")
+	}
+	return nil
+}
+
+// badCgroup: a box whose cgroup is not made before it starts, or which sees
+// where its own limits are set, is not limited. What nobody removes stays.
+func badCgroup(s *survey) *CheckError {
+	scope, make, limit, sweep := s.of[kindScope], s.of[kindMakeCgroup], s.of[kindLimitCgroup], s.of[kindSweepCgroup]
+	clone := s.of[kindClone].first
+	if s.of[kindClone].n == 0 {
+		return nil // badNamespaces' matter
+	}
+	in := s.Steps[clone].Do.(Clone).Cgroup
+	for _, t := range [...]span{scope, make, sweep} {
+		if t.n > 1 {
+			return s.at(t.last, "a box has one cgroup")
+		}
+	}
+	for _, t := range [...]span{scope, make, limit, sweep} {
+		if t.n > 0 && t.last > clone {
+			return s.at(t.last, "the inside runs without it already")
+		}
+	}
+	switch {
+	case in != (make.n > 0):
+		return s.at(clone, "a cgroup is made and not entered, or entered and not made")
+	case scope.n > 0 && make.n == 0:
+		return s.at(scope.first, "a scope is asked for in vain")
+	case !make.precedes(limit):
+		return s.at(limit.first, "a limit is set before there is a cgroup")
+	}
+	if make.n > 0 {
+		a := s.Steps[make.first].Do.(MakeCgroup)
+		switch {
+		case (a.In == "") != (scope.n > 0):
+			return s.at(make.first, "the cgroup is made elsewhere than in the scope, or in none")
+		case !scope.precedes(make):
+			return s.at(make.first, "the scope is not there yet")
+		case a.In != "" && (!absolute(string(a.In)) || climbs(string(a.In))):
+			return s.at(make.first, "the path of the cgroup is not absolute, or not resolved")
+		case a.In != "" && sweep.n == 0:
+			return s.at(make.first, "nobody removes the cgroup should nobox be killed")
+		case sweep.n > 0 && !make.precedes(sweep):
+			return s.at(sweep.first, "there is nothing to remove yet")
+		case s.own()&unix.CLONE_NEWCGROUP == 0:
+			return s.at(clone, "the box sees the cgroup where its limits are set")
+		}
+		for _, c := range a.Controllers {
+			if c == "" || strings.Trim(c, "abcdefghijklmnopqrstuvwxyz_") != "" {
+				return s.at(make.first, "that is no controller")
+			}
+		}
+	}
+	for i, k := range s.kind {
+		switch k {
+		case kindLimitCgroup:
+			a := s.Steps[i].Do.(LimitCgroup)
+			if a.File == "" || strings.Contains(a.File, "/") || strings.HasPrefix(a.File, "cgroup.") || strings.Contains(a.Value, "\n") {
+				return s.at(i, "that is no limit")
+			}
+		case kindNewFS:
+			if a := s.Steps[i].Do.(NewFS); a.Type == "cgroup2" && (make.n == 0 || s.own()&unix.CLONE_NEWCGROUP == 0) {
+				return s.at(i, "the box would see cgroups that are not its own")
+			}
+		}
 	}
 	return nil
 }

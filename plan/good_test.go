@@ -12,7 +12,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -53,6 +53,8 @@ type shape struct {
 	network  bool // one in user space
 	join     bool // a box that runs, for one more command
 	helper   bool // one of a program of the host's, and a published port
+	scope    bool // limited, in a scope of systemd's
+	cgroup   bool // limited, in a cgroup that was there
 }
 
 // good are the plans that the bad ones are made from.
@@ -65,6 +67,8 @@ var good = map[string]shape{
 	"network":           {reaper: true, network: true},
 	"join":              {join: true, terminal: true, reaper: true},
 	"helper":            {reaper: true, terminal: true, helper: true},
+	"scope":             {reaper: true, scope: true},
+	"cgroup":            {reaper: true, cgroup: true},
 }
 
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
@@ -87,7 +91,19 @@ func (g shape) plan() *Plan {
 	if g.helper {
 		b.Host("-p 8080:80", "", Listen{At: []string{"127.0.0.1", "::1"}, First: 8080, Last: 8080, Box: 80})
 	}
-	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
+	limited := g.scope || g.cgroup
+	switch {
+	case g.scope:
+		b.Host("-m 1g", "", Scope{Buses: []Bus{{"unix:path=/run/user/1000/systemd/private", true}}}).Needs = FactScope
+		b.Host("-m 1g", "", MakeCgroup{Leaf: true, Controllers: []string{"memory", "pids"}})
+	case g.cgroup:
+		b.Host("-m 1g", "", MakeCgroup{In: "/sys/fs/cgroup", Controllers: []string{"memory", "pids"}}).Needs = FactCgroup
+		b.Host("-m 1g", "nothing is left on the host", SweepCgroup{})
+	}
+	if limited {
+		b.Host("-m 1g", "", LimitCgroup{"memory.max", "1073741824", "limit the memory"}).Needs = FactLimit("memory.max")
+	}
+	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID, limited})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
 	b.Inside("", "while the ids are mapped", Unshare{unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
 	if g.ranges {

@@ -46,8 +46,13 @@ const (
 	FactLandlock Fact = "landlock" // one more Landlock domain may be entered
 	FactNewIDMap Fact = "newidmap" // newuidmap and newgidmap do what they are asked
 	FactTun      Fact = "tun"      // /dev/net/tun makes devices
+	FactScope    Fact = "scope"    // a systemd makes a scope
+	FactCgroup   Fact = "cgroup"   // cgroups can be made in the one that was found
 	FactIPv6     Fact = "ipv6"     // the kernel has IPv6, also in new namespaces
 )
+
+// FactLimit is that the kernel takes a limit in a file of a cgroup.
+func FactLimit(file string) Fact { return Fact("limit " + file) }
 
 // A Step is one thing to do. It has no condition.
 type Step struct {

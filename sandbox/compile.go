@@ -12,6 +12,7 @@ import (
 	"nobox/host"
 	"nobox/idmap"
 	"nobox/landlock"
+	"nobox/mounts"
 	"nobox/plan"
 	"nobox/slirp"
 )
@@ -71,7 +72,24 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	net.Pingers = pingers(ids, who)
 	net.Publish = published(&o, f)
 	net.Listen(b)
-	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
+	limits, err := cgroup(&o, f)
+	if err != nil {
+		return nil, err
+	}
+	limited, err := limits.Steps(b, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range limited.Notes {
+		p.Notes = append(p.Notes, n+" (--best-effort)")
+	}
+	if limited.Cgroup {
+		v.view.Cgroup = mounts.CgroupReadOnly
+		if limits.Writable != "" {
+			v.view.Cgroup, v.view.CgroupFrom = mounts.CgroupWritable, limits.Writable
+		}
+	}
+	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
 	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: namespaces(netOf(&o, f))})
 

@@ -244,7 +244,59 @@ func (d *die) options() Options {
 			o.Publish = append(o.Publish, p)
 		}
 	}
+	amount := func(flag string, values ...uint64) Amount {
+		if !d.one(4) {
+			return Amount{}
+		}
+		return Amount{pick(d, values...), flag + " N"}
+	}
+	if !d.one(5) {
+		return o
+	}
+	o.Limits = Limits{
+		Memory: amount("-m", 6<<20, 1<<30, Unlimited-1), MemorySwap: amount("--memory-swap", 1<<30, 1, Unlimited),
+		MemoryReservation: amount("--memory-reservation", 6<<20, 1<<40), CPUs: amount("--cpus", 50000, 100000000),
+		CPUWeight: amount("--cpu-weight", 1, 10000), Pids: amount("--pids-limit", 100, 1), IOWeight: amount("--io-weight", 200),
+		BestEffort: !d.one(4), Report: d.one(4),
+	}
+	if d.one(6) {
+		o.Limits.CPUSet, o.Limits.CPUSetFrom = pick(d, "0", "0-3", "9"), "--cpuset-cpus"
+	}
+	if d.one(4) {
+		o.Limits.Cgroup, o.Limits.CgroupFrom = pick(d, "auto", "systemd", "off", "/sys/fs/cgroup/x"), "--cgroup"
+	}
+	if d.one(6) {
+		o.Limits.Writable = "--cgroup-writable"
+	}
+	if d.one(4) {
+		o.Limits.Devices = some(d, func() DeviceLimit {
+			return DeviceLimit{d.place(), pick(d, "rbps", "wiops"), pick(d, uint64(1), 1<<30), "--device-read-bps"}
+		})
+	}
 	return o
+}
+
+// cgroups decodes what a machine may have for limits.
+func (d *die) cgroups() *host.Cgroups {
+	c := pick(d, nstest.Cgroups, nstest.Delegated)()
+	c.Mode = pick(d, host.CgroupUnified, host.CgroupUnified, host.CgroupUnified, host.CgroupHybrid, host.CgroupLegacy, host.CgroupNone)
+	c.ReadOnly, c.Systemd = d.one(8), d.one(2)
+	if d.one(4) {
+		c.Manager.Buses, c.Manager.Linger = nil, d.one(2)
+	}
+	if d.one(4) {
+		c.Manager.Known = false
+	}
+	if d.one(4) {
+		c.Here.Type = pick(d, "threaded", "domain invalid", "")
+	}
+	if d.one(3) {
+		c.Named = host.CgroupDir{Path: "/sys/fs/cgroup/x", Writable: d.one(2), Populated: d.one(2), Controllers: []string{"memory"}}
+	} else {
+		c.Named = host.CgroupDir{Path: "/sys/fs/cgroup/x", Err: unix.ENOENT}
+	}
+	c.Off = some(d, func() string { return pick(d, "memory", "blkio") })
+	return c
 }
 
 // tree decodes a file system: a usual one, in which something is not.
@@ -293,6 +345,13 @@ func (d *die) facts(t nstest.Tree) *host.Facts {
 	}
 	if d.one(8) {
 		f.Refused = map[plan.Fact]string{plan.FactSysfs: "no", plan.FactMqueue: "no"}
+	}
+	f.Cgroups = d.cgroups()
+	if d.one(8) {
+		f.Refused = map[plan.Fact]string{pick(d, plan.FactScope, plan.FactCgroup, plan.FactLimit("memory.max"), plan.FactLimit("io.max")): "no"}
+	}
+	if d.one(8) {
+		f.Disks = map[string]host.Disk{"/srv": {Err: host.ErrNoDisk}, "/": {Err: unix.EACCES}}
 	}
 	if d.one(16) {
 		f.Kernel = pick(d, [2]int{5, 12}, [2]int{5, 11}, [2]int{4, 18}, [2]int{7, 0})

@@ -81,6 +81,12 @@ func scenes() map[string]scene {
 			{First: 8080, Last: 8080, Box: 80, From: "-p 8080:80"}, {Box: 53, UDP: true, From: "-p 53/udp"}}}},
 		"as-pid-1": {o: Options{Command: id, AsPid1: true, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetNone, NetFrom: "--net=none"}},
 		"user":     {o: Options{Command: id, User: "1000:1000"}},
+		"limits": {o: Options{Command: id, Limits: Limits{
+			Memory: Amount{512 << 20, "-m 512m"}, MemorySwap: Amount{1 << 30, "--memory-swap 1g"}, CPUs: Amount{150000, "--cpus 1.5"}, Pids: Amount{100, "--pids-limit 100"}}}},
+		"limits-delegated": {o: Options{Command: id, Limits: Limits{
+			Memory: Amount{512 << 20, "-m 512m"}, CPUSet: "0-1", CPUSetFrom: "--cpuset-cpus 0-1", Writable: "--cgroup-writable",
+			Devices: []DeviceLimit{{"/srv", "rbps", 1 << 20, "--device-read-bps /srv:1m"}}}},
+			f: func(f *host.Facts) { f.Cgroups = nstest.Delegated() }},
 		"mounts": {o: Options{
 			Command: id, Workdir: "/tmp/in/deep",
 			Binds: []Bind{

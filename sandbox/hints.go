@@ -103,6 +103,10 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 		}
 		return Diagnosis{err, nil}
 	}
+	var several interface{ Hints() []string }
+	if errors.As(err, &several) {
+		return Diagnosis{err, several.Hints()}
+	}
 	var failed *plan.StepError
 	if !errors.As(err, &failed) {
 		return Diagnosis{err, nil}
@@ -206,6 +210,18 @@ func diagnoseNamespaces(failed *plan.StepError) Diagnosis {
 		return Diagnosis{&Refined{what, failed.Step.From, cause, failed}, hints}
 	}
 	const user = "create a user namespace"
+	if c, ok := failed.Step.Do.(plan.Clone); ok && c.Cgroup {
+		const what = "start the box in its cgroup"
+		switch {
+		case errors.Is(failed.Err, unix.ENOSYS):
+			return refine(what, "there is no clone3(2), which a seccomp filter on nobox itself hides from it")
+		case errors.Is(failed.Err, unix.EACCES):
+			return refine(what, "nobox stands outside of what was delegated, and may move no process between the two",
+				"start nobox from a process in the delegated cgroup: root moves this shell there with its number in cgroup.procs")
+		case errors.Is(failed.Err, unix.EAGAIN):
+			return refine(what, "the limit of processes, of this user or of a cgroup above, is reached")
+		}
+	}
 	if host.Sysctl("kernel/unprivileged_userns_clone") == "0" {
 		return refine(user, "unprivileged user namespaces are switched off (kernel.unprivileged_userns_clone=0)",
 			"sudo sysctl -w kernel.unprivileged_userns_clone=1")

@@ -65,8 +65,47 @@ type Options struct {
 	AsPid1      bool     // --as-pid-1
 	Terminal    Tristate // -t
 	Ulimits     []Ulimit
+	Limits      Limits
 	Timeout     time.Duration // 0 is none
 	StopTimeout time.Duration // from TERM to KILL; 0 is at once
+}
+
+// Limits are what a box may use of the machine, by cgroup v2.
+type Limits struct {
+	Memory            Amount // bytes
+	MemorySwap        Amount // bytes of memory and swap together; Unlimited
+	MemoryReservation Amount // bytes above which the box is slowed down
+	CPUs              Amount // hundred-thousandths of a CPU
+	CPUWeight         Amount // 1 to 10000
+	CPUSet            string // a list such as 0-3,7
+	CPUSetFrom        string
+	Pids              Amount // processes and threads
+	IOWeight          Amount // 1 to 10000
+	Devices           []DeviceLimit
+
+	Cgroup     string // "" and auto, systemd, off, or a path
+	CgroupFrom string
+	Writable   string // the flag by which the box manages cgroups below its own; "" for none
+	BestEffort bool   // limits that cannot be enforced are said, and no error
+	Report     bool   // the kernel's counts are wanted where there are any
+}
+
+// An Amount is a number that was asked for by a flag.
+type Amount struct {
+	Value uint64
+	From  string // the flag as given; "" if it was not asked for
+}
+
+// Unlimited is more than there is of anything.
+const Unlimited = ^uint64(0)
+
+// A DeviceLimit is how much may be read or written a second on the disk that
+// holds a path, or that the path is.
+type DeviceLimit struct {
+	Path string
+	Key  string // rbps, wbps, riops or wiops of io.max
+	Rate uint64
+	From string
 }
 
 // Share is how much of a directory of the host a box gets.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/cgroups"
 	"nobox/changes"
 	"nobox/companion"
 	"nobox/host"
@@ -26,7 +27,11 @@ const hangupGrace = 2 * time.Second
 type Result struct {
 	Status   unix.WaitStatus // of the command
 	TimedOut bool            // --timeout passed
+	Usage    cgroups.Usage
 }
+
+// SweepCgroup is what nobox does under the verb cgroups.SweepVerb.
+func SweepCgroup(dir string) { cgroups.Sweep(dir) }
 
 // ExitTimeout is timeout(1)'s.
 const ExitTimeout = 124
@@ -173,6 +178,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 		}
 		return append([]string{ports.Name}, ports.Args(all)...)
 	}
+	cg := &cgroups.Player{}
 	box, err := userns.Start(p, userns.Outside{
 		TTY: caught,
 		Cloned: func() (err error) {
@@ -183,7 +189,9 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 		},
 		Network:   companion.Network,
 		Forwarder: forwarder,
+		Cgroup:    cg,
 	})
+	defer cg.Remove()
 	if inbox != nil {
 		defer inbox.GiveBack()
 	}
@@ -210,8 +218,13 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	if h.Started != nil {
 		h.Started(box.PID())
 	}
+	began := time.Now()
 	r, err := s.wait(o.Timeout)
 	mark(h, "ended")
+	r.usage(cg, box, time.Since(began))
+	for _, n := range r.reasons(&o) {
+		h.Note(n)
+	}
 	return r, err
 }
 

@@ -32,6 +32,7 @@ func QuestionsOf(o Options) host.Questions {
 		Secrets: masksSecrets(&o),
 		Cwd:     o.Rootfs == "" || o.Cwd != ShareDefault,
 	}
+	cgroupQuestions(&o, &q)
 	if o.Rootfs != "" {
 		q.Sources = append(q.Sources, string(o.Rootfs))
 	}

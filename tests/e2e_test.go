@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -65,6 +66,7 @@ func runScripts(t *testing.T, dir string) {
 			"snapshot": cmdSnapshot,
 			"longdir":  cmdLongdir,
 			"json":     cmdJSON,
+			"gone":     cmdGone,
 		},
 	})
 }
@@ -232,5 +234,27 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if !json.Valid([]byte(ts.ReadFile(args[0]))) {
 		ts.Fatalf("%s is not JSON", args[0])
+	}
+}
+
+// gone PATTERN... waits until no file of the host matches: systemd removes what
+// is empty when it has heard of it.
+func cmdGone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: gone PATTERN...")
+	}
+	until := time.Now().Add(20 * time.Second)
+	for _, pattern := range args {
+		for {
+			left, err := filepath.Glob(pattern)
+			ts.Check(err)
+			if len(left) == 0 {
+				break
+			}
+			if time.Now().After(until) {
+				ts.Fatalf("still there: %s", strings.Join(left, " "))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }

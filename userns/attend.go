@@ -457,7 +457,7 @@ func (b *Box) startForwarder(args []string) error {
 	}
 	var pidfd int32
 	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(0, r, m, &pidfd)
+	pid, errno := cloneInside(0, r, m, &pidfd, -1)
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
 		unix.Close(ends[0])

@@ -204,14 +204,44 @@ func argvArea(args []string) (*byte, uintptr) {
 	return first, end - uintptr(unsafe.Pointer(first))
 }
 
-// cloneInside clones the process that plays the program placed in r.
+// cloneOnto3 is cloneOnto by clone3(2), which takes what clone(2) cannot.
+func cloneOnto3(args *cloneArgs, size, entry, mem uintptr) (pid uintptr)
+
+// cloneArgs is struct clone_args up to version 2; linux/sched.h.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal uint64
+	stack, stackSize, tls, setTID, setTIDSize     uint64
+	cgroup                                        uint64
+}
+
+// cloneInside clones the process that plays the program placed in r, into a
+// cgroup unless that is -1.
 //
 // Preconditions: syscall.ForkLock is held; the thread outlives the child
 // (PR_SET_PDEATHSIG follows the thread).
 //
 //go:noinline
 //go:norace
-func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32) (pid uintptr, errno syscall.Errno) {
+func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32, cgroup int) (pid uintptr, errno syscall.Errno) {
+	if cgroup >= 0 {
+		// At the far end of the stack, which the player does not reach: what
+		// the kernel gets the address of must not move, as a stack of Go's may.
+		args := (*cloneArgs)(unsafe.Pointer(&r.mem[0]))
+		fd := (*int32)(unsafe.Pointer(&r.mem[unsafe.Sizeof(*args)]))
+		*args = cloneArgs{
+			flags: uint64(flags) | unix.CLONE_PIDFD | unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD),
+			pidfd: uint64(uintptr(unsafe.Pointer(fd))), cgroup: uint64(cgroup),
+			stack: uint64(uintptr(unsafe.Pointer(&r.mem[0]))), stackSize: childStack,
+		}
+		runtimeBeforeFork()
+		v := cloneOnto3(args, unsafe.Sizeof(*args), playPC(), uintptr(unsafe.Pointer(m)))
+		runtimeAfterFork()
+		if e := -int(v); e > 0 && e < 4096 {
+			return 0, syscall.Errno(e)
+		}
+		*pidfd = *fd
+		return v, 0
+	}
 	return cloneProcess(flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), r.stack(), pidfd, playPC(), uintptr(unsafe.Pointer(m)))
 }
 

@@ -80,7 +80,7 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 	m.fill(slotText, addressOf(text))
 	m.fill(slotLog, uintptr(log))
 	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(0, r, m, &b.networkPIDFD)
+	pid, errno := cloneInside(0, r, m, &b.networkPIDFD, -1)
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
 		return errno

@@ -31,7 +31,8 @@ type Box struct {
 
 	pid     int
 	pidfd   int
-	control int // the host's end
+	control int    // the host's end
+	cgroup  Cgroup // that the inside was born in; nil without one
 
 	network      int // nobox's end of the socket to the network's process, -1 without one
 	networkEnd   int // the other, until that process has it
@@ -50,6 +51,7 @@ type Box struct {
 	Master   int    // of the box's pty, -1 without one
 	reaped   bool
 	status   unix.WaitStatus
+	usage    unix.Rusage
 }
 
 // TerminalModes tells the watcher whether nobox has made the terminal raw, and
@@ -89,6 +91,16 @@ type Outside struct {
 	Network string
 	// Forwarder are the name and the arguments of the forwarder of these ports.
 	Forwarder func([]Published) []string
+	// Cgroup plays the steps about cgroups; nil if the plan has none.
+	Cgroup Cgroup
+}
+
+// A Cgroup plays the steps about cgroups, and says by its descriptor which one
+// the inside is born in.
+type Cgroup interface {
+	Play(plan.Action) error
+	FD() int
+	Kill()
 }
 
 // Start plays the host side of p and with it starts the inside. It returns
@@ -158,8 +170,18 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 // host plays one host step.
 func (b *Box) host(a plan.Action, from string, o Outside) error {
 	switch a := a.(type) {
+	case plan.Scope, plan.MakeCgroup, plan.LimitCgroup, plan.SweepCgroup:
+		if o.Cgroup == nil {
+			return errors.New("nothing plays this step")
+		}
+		return o.Cgroup.Play(a)
 	case plan.Clone:
-		return b.clone(a.Flags)
+		fd := -1
+		if a.Cgroup && o.Cgroup != nil {
+			b.cgroup = o.Cgroup
+			fd = o.Cgroup.FD()
+		}
+		return b.clone(a.Flags, fd)
 	case plan.MapIDs:
 		return b.mapIDs(a)
 	case plan.Release:
@@ -192,7 +214,7 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 	return fmt.Errorf("%T is no host step", a)
 }
 
-func (b *Box) clone(flags uint64) error {
+func (b *Box) clone(flags uint64, cgroup int) error {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -209,7 +231,7 @@ func (b *Box) clone(flags uint64) error {
 	pidfd := int32(-1)
 	m.unused.keep()
 	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(uintptr(flags), b.region, m, &pidfd)
+	pid, errno := cloneInside(uintptr(flags), b.region, m, &pidfd, cgroup)
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
 		return errno

@@ -31,6 +31,9 @@ func (b *Box) Signal(sig unix.Signal) {
 func (b *Box) Kill() {
 	if b.pidfd >= 0 {
 		unix.PidfdSendSignal(b.pidfd, unix.SIGKILL, nil, 0)
+		if b.cgroup != nil {
+			b.cgroup.Kill()
+		}
 	}
 }
 
@@ -90,7 +93,7 @@ func (b *Box) reap() {
 		return
 	}
 	for {
-		pid, err := unix.Wait4(b.pid, &b.status, 0, nil)
+		pid, err := unix.Wait4(b.pid, &b.status, 0, &b.usage)
 		if err == unix.EINTR {
 			continue
 		}
@@ -99,6 +102,12 @@ func (b *Box) reap() {
 	}
 	b.reaped = true
 }
+
+// Usage is what the box took by the kernel's count for wait4(2): the command
+// and those that were waited for.
+//
+// Preconditions: the box was reaped.
+func (b *Box) Usage() *unix.Rusage { return &b.usage }
 
 // Dismiss ends the watcher. Preconditions: the box was reaped, and the terminal
 // has its modes back.

@@ -28,7 +28,7 @@ var layers = map[string]struct {
 }{
 	"nobox":           {"parse, dispatch, exit code; no mechanism", "cli ports", ""},
 	"cli":             {"the flag table, and every word said to the user", "egress sandbox changes userns idmap plan doctor profiles boxes", "github.com/spf13/pflag golang.org/x/sys"},
-	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion egress ports mounts changes idmap slirp seccomp landlock", "golang.org/x/sys github.com/moby/sys/user"},
+	"sandbox":         {"options and facts to a plan, and its run", "plan host userns signals caller terminal companion egress ports mounts changes idmap slirp seccomp landlock cgroups", "golang.org/x/sys github.com/moby/sys/user"},
 	"plan":            {"the steps, and what each promises", "", "golang.org/x/sys"},
 	"host":            {"looks at the machine; nothing else does", "plan caller terminal", "golang.org/x/sys github.com/moby/sys/user"},
 	"userns":          {"clone, play the plan, exec, wait", "plan", "golang.org/x/sys"},

@@ -99,3 +99,28 @@ func Facts() *host.Facts {
 func OnTerminal(f *host.Facts) {
 	f.Streams = terminal.Streams{TTY: [3]bool{true, true, false}, Size: unix.Winsize{Row: 24, Col: 80}}
 }
+
+// Cgroups are those of a machine with systemd, of a user who is logged in: all
+// controllers but those that systemd does not delegate by itself.
+func Cgroups() *host.Cgroups {
+	return &host.Cgroups{
+		Mode: host.CgroupUnified, Mount: "/sys/fs/cgroup", Systemd: true, CPUs: 4,
+		Kernel: []string{"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"},
+		Here:   host.CgroupDir{Path: "/sys/fs/cgroup/user.slice/user-1000.slice/session-3.scope", Populated: true, Type: "domain"},
+		Manager: host.Manager{
+			Buses:   []plan.Bus{{Address: "unix:path=/run/user/1000/systemd/private", Direct: true}, {Address: "unix:path=/run/user/1000/bus"}},
+			Runtime: "/run/user/1000", HasRuntime: true, Known: true, Given: []string{"cpu", "memory", "pids"},
+		},
+	}
+}
+
+// Delegated are those of a container without systemd, whose cgroup is the
+// caller's.
+func Delegated() *host.Cgroups {
+	all := []string{"cpuset", "cpu", "io", "memory", "pids"}
+	return &host.Cgroups{
+		Mode: host.CgroupUnified, Mount: "/sys/fs/cgroup", CPUs: 4,
+		Here:    host.CgroupDir{Path: "/sys/fs/cgroup", Controllers: all, Populated: true, Writable: true, Type: "domain"},
+		Manager: host.Manager{Runtime: "/run/user/1000"},
+	}
+}

@@ -283,6 +283,17 @@ func (t Tree) Content(p host.Place) host.FileFact {
 
 // Answer answers the questions about places in f.
 func (t Tree) Answer(f *host.Facts, q host.Questions) {
+	if q.Cgroups && f.Cgroups == nil {
+		f.Cgroups = Cgroups()
+	}
+	for _, p := range q.Disks {
+		if f.Disks == nil {
+			f.Disks = map[string]host.Disk{}
+		}
+		if _, known := f.Disks[p]; !known {
+			f.Disks[p] = host.Disk{Major: 259}
+		}
+	}
 	if f.Places == nil {
 		f.Places = map[host.Place]host.PlaceFact{}
 	}

@@ -182,11 +182,11 @@ func (m *machine) boot(patience time.Duration) {
 		"-M", "q35", "-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
 		"-kernel", m.image+"/vmlinuz",
 		"-append", "root=/dev/nvme0n1 rootwait rw console=ttyS0 quiet panic=-1 systemd.show_status=error mitigations=off",
-		"-device", "nvme,serial=nobox,id=nvme0",
+		// One NVMe disk alone: the kernel numbers them as it finds them.
 		"-drive", "if=none,id=root,file="+m.image+"/disk.img,format=raw,snapshot=on",
-		"-device", "nvme-ns,drive=root,bus=nvme0,nsid=1",
+		"-device", "nvme,serial=root,drive=root",
 		"-drive", "if=none,id=payload,file="+m.payload+",format=raw,readonly=on",
-		"-device", "nvme-ns,drive=payload,bus=nvme0,nsid=2",
+		"-device", "virtio-blk-pci,drive=payload",
 		"-device", "virtio-serial-pci", "-device", "virtio-rng-pci",
 		"-chardev", "file,id=results,path="+port, "-device", "virtserialport,chardev=results,name=results",
 		"-serial", "file:"+console)
