@@ -114,6 +114,7 @@ var vocabulary = map[string]func() string{
 	"landlock":    func() string { return noLandlock(3) },
 	"tun":         func() string { return noOpen("/dev/net/tun") },
 	"cgroup2":     noCgroup2,
+	"cgroup1":     noCgroup1,
 	"systemd":     func() string { return noFile("/run/systemd/system") },
 	"root":        noRoot,
 	"network":     noNetwork,
@@ -345,6 +346,17 @@ func noCgroup2() string {
 	}
 	if s.Type != unix.CGROUP2_SUPER_MAGIC {
 		return "/sys/fs/cgroup is no cgroup v2"
+	}
+	return ""
+}
+
+func noCgroup1() string {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err.Error()
+	}
+	if !strings.Contains(string(b), ":memory") && !strings.Contains(string(b), ",memory") {
+		return "cgroup v1 does not have the memory controller"
 	}
 	return ""
 }
