@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"nobox/doctor"
 	"nobox/plan"
@@ -67,7 +70,19 @@ func SayError(w io.Writer, err error, hints ...string) {
 func SayHint(w io.Writer, hint string) { say(w, "hint: ", hint) }
 
 // SayNote writes a line about something that is no error.
-func SayNote(w io.Writer, note string) { say(w, "", note) }
+func SayNote(w io.Writer, note string) {
+	// While a box has the terminal, that is raw, and a newline alone would leave
+	// what follows in the middle of the next line.
+	if f, ok := w.(*os.File); ok {
+		if t, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil && t.Oflag&unix.OPOST == 0 {
+			var b strings.Builder
+			sayLine(&b, "", note)
+			io.WriteString(w, strings.TrimSuffix(b.String(), "\n")+"\r\n")
+			return
+		}
+	}
+	say(w, "", note)
+}
 
 // say writes one line by one write, so that those of two boxes do not mix.
 func say(w io.Writer, kind, text string) {
