@@ -45,6 +45,13 @@ unit: ## the tests that need no kernel feature
 bench: setup-test ## measure against the peers; docs/benchmarks.md says how
 	@sh tests/bench/run
 
+bench-net: setup-test build ## measure the network; writes its table into docs/benchmarks.md
+	@sh tests/as-user "$(CURDIR)/$(BIN)" version >/dev/null
+	@NOBOX="$(CURDIR)/$(BIN)" sh tests/as-user "$(CURDIR)/tests/bench/net" >docs/benchmarks.net.new
+	@cat docs/benchmarks.net.new
+	@awk '/^<!-- bench-net -->/ {print; print ""; while ((getline l < "docs/benchmarks.net.new") > 0) print l; print ""; skip = 1} /^<!-- end -->/ {skip = 0} !skip || /^<!-- end/' docs/benchmarks.md >docs/benchmarks.md.new
+	@mv docs/benchmarks.md.new docs/benchmarks.md && rm docs/benchmarks.net.new
+
 golden: ## rewrite the golden files; read the diff as a security review
 	$(GO) test ./sandbox ./plan -update
 
@@ -96,4 +103,4 @@ setup-vm:
 setup-test:
 	@sh tests/setup test
 
-.PHONY: help build companion run test test-vm unit bench golden fuzz lint docs picture check install dist clean setup-run setup-vm setup-test
+.PHONY: bench-net help build companion run test test-vm unit bench golden fuzz lint docs picture check install dist clean setup-run setup-vm setup-test

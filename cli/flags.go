@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -600,15 +599,13 @@ no-new-privileges is accepted, since it always holds.`,
 		name: "net", aliases: []string{"network"}, arg: "MODE", values: netWords, group: groupNetwork,
 		what: "set up the network",
 		help: "nobox's own (default), lo alone, or the host's",
-		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), one by a program of the host's (pasta, slirp4netns), or one that is there already, at PATH (ns:PATH).
+		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), or one by a program of the host's (pasta, slirp4netns).
 
 user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun the box has lo alone, and a line says so; asked for by flag, that is an error.
 
 With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.
 
-pasta and slirp4netns are programs of the host's, passt and slirp4netns by their packages' names. They run confined, with the host's loopback closed: by their own switches, by routes that keep 127.0.0.0/8, ::1 and 169.254.0.0/16 in the box, and by the lack of CAP_NET_RAW, for packets made by hand would get through. What listens at the host's other addresses is within reach.
-
-ns:PATH is a network namespace that belongs to a user namespace of the caller's, such as that of another box, /proc/PID/ns/net with the PID of its command, or of "unshare -Un". nobox enters that user namespace and makes the box below it, so that the ids it can map are those of that one. The host's own namespaces, those of "ip netns add" as well, take root.`,
+pasta and slirp4netns are programs of the host's, passt and slirp4netns by their packages' names. They run confined, with the host's loopback closed: by their own switches, by routes that keep 127.0.0.0/8, ::1 and 169.254.0.0/16 in the box, and by the lack of CAP_NET_RAW, for packets made by hand would get through. What listens at the host's other addresses is within reach.`,
 		set: func(v string, o *Invocation) error {
 			o.Options.NetFrom = o.given
 			switch v {
@@ -625,7 +622,7 @@ ns:PATH is a network namespace that belongs to a user namespace of the caller's,
 			default:
 				path, ok := strings.CutPrefix(v, "ns:")
 				if !ok {
-					return notOneOf(v, append(slices.Clone(netWords), "ns:PATH"))
+					return notOneOf(v, netWords)
 				}
 				if err := hostPath(path); err != nil {
 					return err
@@ -643,7 +640,7 @@ ns:PATH is a network namespace that belongs to a user namespace of the caller's,
 
 In the place of [IP:]HOST may stand the path of a socket, with a "/" in it: only the caller can connect to that one, and it is removed in the end.
 
-What comes in is connected to 127.0.0.1 inside, or to [::1] where nothing listens there, from an address of the box's own. It works with every network but host and ns:PATH, --net=none included, and is quicker than what passes the box's device.
+What comes in is connected to 127.0.0.1 inside, or to [::1] where nothing listens there, from an address of the box's own. It works with every network but host, --net=none included, and is quicker than what passes the box's device.
 
   nobox -p 8080:80 -p 5353:53/udp -- ./server
   nobox -p 0.0.0.0:8080:80 -- ./server      # for other machines as well

@@ -512,8 +512,8 @@ func TestMistakes(t *testing.T) {
 		{"--add-host db", "cannot add the host (--add-host db): write NAME:IP"},
 		{"--dns resolver", "cannot ask the resolver (--dns resolver): the address is none"},
 		{"--mtu 1279", "cannot set the MTU (--mtu 1279): an MTU is a number from 1280 to 65520"},
-		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
-		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns"},
+		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns"},
 
 		// See through
 		{"--explain=", `cannot explain (--explain=""): "" is not one of words, syscalls, json`},
