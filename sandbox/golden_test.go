@@ -186,6 +186,17 @@ func TestEveryGoldenHasAScene(t *testing.T) {
 	}
 }
 
+// A golden says what would be done, its twin that it was: the same line, looked
+// at from inside.
+func TestEveryGoldenHasATwin(t *testing.T) {
+	for name := range scenes() {
+		twin := "../tests/testdata/script/twin_" + strings.ReplaceAll(name, "-", "_") + ".txtar"
+		if _, err := os.Stat(twin); err != nil {
+			t.Errorf("the golden %s has no twin: %v", name, err)
+		}
+	}
+}
+
 // What is compiled must not depend on where the tests run, nor on the order
 // in which Go walks a map.
 func TestTheSameOptionsAndFactsGiveTheSamePlan(t *testing.T) {
