@@ -13,7 +13,7 @@ import (
 )
 
 // This is as much of D-Bus as one method call and one signal take; the D-Bus
-// Specification, "Message Protocol". docs/adr/0013 says why it is not a library.
+// Specification, "Message Protocol". docs/adr/0016 says why it is not a library.
 
 // order is the byte order of the messages that nobox writes.
 var order = binary.LittleEndian

@@ -340,12 +340,13 @@ func execIn(inv *Invocation) int {
 	for _, a := range e.Args {
 		args = append(args, string(a))
 	}
+	// What was relative to the directory that the box was started in still is.
+	gone := os.Chdir(string(e.Cwd)) != nil
 	box, err := Parse(args)
 	if err != nil || box.Verb != "" {
-		return cannot(fmt.Errorf("it was started by another version of nobox: %v", err))
+		return cannot(fmt.Errorf("it was started by another version of nobox, or with other settings: %v", err))
 	}
-	// What was relative to the directory that the box was started in still is.
-	if err := os.Chdir(string(e.Cwd)); err != nil {
+	if gone {
 		box.Options.Cwd = sandbox.ShareHidden
 	}
 	p, fd, err := e.Joinable()

@@ -24,7 +24,12 @@ func Main(args []string) int {
 	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // --json-status-fd is not for the box either
 	inv, err := Parse(args)
 	if err != nil {
-		SayError(os.Stderr, err)
+		var checked *sandbox.Error
+		if errors.As(err, &checked) {
+			SayError(os.Stderr, err, checked.Hints...)
+		} else {
+			SayError(os.Stderr, err)
+		}
 		return ExitCannot
 	}
 	switch inv.Verb {

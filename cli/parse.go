@@ -77,6 +77,10 @@ func Parse(args []string) (*Invocation, error) {
 	if err != nil || o.Verb != "" {
 		return o, err
 	}
+	// Before the first file is opened.
+	if err := sandbox.CheckFiles(); err != nil {
+		return nil, err
+	}
 	return configured(o, args, profiles.Read(), readEnvFile)
 }
 

@@ -59,6 +59,9 @@ func readConfig(name string, flags int) ConfigFile {
 		if err == unix.ELOOP {
 			err = errors.New("it is a symbolic link")
 		}
+		if err == unix.EACCES && unix.Access(path.Dir(name), unix.X_OK) != nil {
+			return f // nothing can be in a directory that cannot be entered, for the caller
+		}
 		if err != unix.ENOENT && err != unix.ENOTDIR {
 			f.Err = err
 		}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,10 @@ func (j Joined) with(x Options) Options {
 // Preconditions: f answers QuestionsOf and MoreQuestions of the options merged.
 func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 	o := j.with(x)
+	if cg, err := cgroup(&j.Options, f); err != nil || cg.Asked() {
+		return nil, &Error{What: "run a command in the box", Cause: errors.New("it has limits, and this version does not put a second command under them"),
+			Hints: []string{"what the box's own command starts is under them: a shell, or a server that runs commands"}}
+	}
 	if err := validate(&o, f); err != nil {
 		return nil, err
 	}
@@ -127,7 +132,7 @@ func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 
 // PrepareExec answers the questions of the box's options and compiles x.
 func PrepareExec(j Joined, x Options) (*plan.Plan, *host.Facts, error) {
-	if err := checkFiles(); err != nil {
+	if err := CheckFiles(); err != nil {
 		return nil, &host.Facts{}, err
 	}
 	o := j.with(x)

@@ -71,7 +71,7 @@ type Hooks struct {
 
 // Prepare answers the questions of o and compiles it, starting nothing.
 func Prepare(o Options) (*plan.Plan, *host.Facts, error) {
-	if err := checkFiles(); err != nil {
+	if err := CheckFiles(); err != nil {
 		return nil, &host.Facts{}, err
 	}
 	f := probe(o)
@@ -103,7 +103,7 @@ func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
 //
 // Preconditions: as userns.Start; the process is not used for anything else.
 func Run(o Options, h Hooks) (Result, *host.Facts, error) {
-	if err := checkFiles(); err != nil {
+	if err := CheckFiles(); err != nil {
 		return Result{}, &host.Facts{}, err
 	}
 	if o.OverlayDir != "" {

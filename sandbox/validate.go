@@ -55,11 +55,11 @@ func checkKernel(o *Options, f *host.Facts) error {
 // minFiles is how many descriptors nobox takes for itself, and a few.
 const minFiles = 32
 
-// checkFiles comes before all else: what lacks a descriptor fails in ways that
+// CheckFiles comes before all else: what lacks a descriptor fails in ways that
 // look like something else. It also gives nobox the caller's own limit back,
 // which package caller lowered and package syscall raised, so that the helpers
 // get it; where that is too low for nobox itself the hard one stays.
-func checkFiles() error {
+func CheckFiles() error {
 	soft, hard := caller.NoFile()
 	if hard < minFiles {
 		return &Error{What: "make a box", Cause: fmt.Errorf("too many open files: the limit is %d", hard),
@@ -78,7 +78,7 @@ func checkFiles() error {
 
 // RestoreFiles gives nobox the caller's own limit on open files back, for what
 // it starts besides boxes.
-func RestoreFiles() error { return checkFiles() }
+func RestoreFiles() error { return CheckFiles() }
 
 func checkCommand(o *Options, f *host.Facts) error {
 	for i, a := range o.Command {

@@ -21,7 +21,7 @@ const helperMTU = 65520
 
 // What a box must not reach by a helper, and would: what the helper is asked to
 // send to these addresses it sends to the host's own. Within a program's reach
-// is that by SO_BINDTODEVICE alone, without a privilege; docs/adr/0013.
+// is that by SO_BINDTODEVICE alone, without a privilege; docs/adr/0015.
 var (
 	keptIPv4 = []string{"127.0.0.0/8", "169.254.0.0/16"}
 	keptIPv6 = []string{"::1/128"}
