@@ -120,8 +120,9 @@ type writablePlace struct {
 // writable are the places where something is mounted read-write, those below
 // another one left out; all says that the root itself is.
 func writable(steps []plan.Step) (places []writablePlace, all bool) {
-	rw := map[plan.Slot]bool{} // trees that are read-write
-	file := map[plan.Slot]bool{}
+	// By slot: a step fills two at most.
+	rw := make([]bool, 2*len(steps)+1)   // trees that are read-write
+	file := make([]bool, 2*len(steps)+1) // and those that may be a file
 	root := plan.Slot(0)
 	for i := range steps {
 		switch a := steps[i].Do.(type) {
@@ -146,13 +147,16 @@ func writable(steps []plan.Step) (places []writablePlace, all bool) {
 	}
 	slices.SortStableFunc(places, func(a, b writablePlace) int { return strings.Compare(string(a.at), string(b.at)) })
 	kept := places[:0]
+	had := make(map[plan.BoxPath]bool, len(places))
 	for _, p := range places {
-		below := false
-		for _, k := range kept {
-			below = below || p.at == k.at || strings.HasPrefix(string(p.at), string(k.at)+"/")
+		below := had[p.at]
+		for at := string(p.at); !below && len(at) > 1; {
+			at = at[:max(strings.LastIndexByte(at, '/'), 0)]
+			below = had[plan.BoxPath(at)]
 		}
 		if !below {
 			kept = append(kept, p)
+			had[p.at] = true
 		}
 	}
 	return kept, false

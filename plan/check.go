@@ -356,16 +356,17 @@ type survey struct {
 	kind []kind
 	of   [kinds]span
 
-	inside, view, make, need span
-	awaitMapped, awaitGo     span
-	releaseMapped, releaseGo span
+	inside, view, owned, make, need span
+	awaitMapped, awaitGo            span
+	releaseMapped, releaseGo        span
 
 	// Room for a plan of common size, so that a check of one allocates little.
-	kinds   [usual]kind
-	slots   [usual]bool
-	outside [usual]bool
-	trees   [usual]treeState
-	sent    [4]kind
+	kinds    [usual]kind
+	slots    [usual]bool
+	outside  [usual]bool
+	writable [usual]bool
+	trees    [usual]treeState
+	sent     [4]kind
 }
 
 func surveyOf(p *Plan) *survey {
@@ -382,6 +383,9 @@ func surveyOf(p *Plan) *survey {
 		}
 		if t&views != 0 {
 			s.view.add(i)
+			if !BeforeIDs(step.Do) {
+				s.owned.add(i)
+			}
 		}
 		if t&makes != 0 {
 			s.make.add(i)
@@ -617,6 +621,16 @@ func badIDMap(s *survey) *CheckError {
 	return nil
 }
 
+// BeforeIDs says whether a step of the inside may be done while no id is mapped
+// yet: it makes nothing that belongs to anybody.
+func BeforeIDs(a Action) bool {
+	switch a.(type) {
+	case SetUmask, Hostname, LoopbackUp, MakeTun, Device, DeviceIPv6, SendNet, PrivateMounts, OpenTree, AttachRoot:
+		return true
+	}
+	return false
+}
+
 // mountsBeforeIDs: what is made while no id is mapped belongs to nobody.
 func mountsBeforeIDs(s *survey) *CheckError {
 	if s.releaseMapped.n > 0 && (s.of[kindMapIDs].n == 0 || !s.of[kindMapIDs].precedes(s.releaseMapped)) {
@@ -629,7 +643,7 @@ func mountsBeforeIDs(s *survey) *CheckError {
 	if mapped.n == 0 {
 		return missing("the inside does not wait until the ids are mapped")
 	}
-	for _, t := range [...]span{s.view, s.of[kindSetIDs]} {
+	for _, t := range [...]span{s.owned, s.of[kindSetIDs]} {
 		if !mapped.precedes(t) {
 			return s.at(t.first, "the ids are not mapped yet")
 		}
@@ -1237,8 +1251,12 @@ func badLandlock(s *survey) *CheckError {
 	case s.Init.Reaper && i > s.Init.After:
 		return s.at(i, "pid 1 would stay outside of Landlock")
 	default:
+		var places map[BoxPath]bool
+		if len(a.Rules) > 0 {
+			places = s.writablePlaces()
+		}
 		for _, r := range a.Rules {
-			if r.Files&^a.Files != 0 || !s.writableAt(r.Path) {
+			if r.Files&^a.Files != 0 || !places[r.Path] {
 				return s.at(i, "a rule gives more than the mounts do")
 			}
 		}
@@ -1246,26 +1264,33 @@ func badLandlock(s *survey) *CheckError {
 	return nil
 }
 
-// writableAt says whether something is mounted read-write at a place.
-func (s *survey) writableAt(p BoxPath) bool {
-	rw := map[Slot]bool{}
+// writablePlaces are the places where something is mounted read-write.
+func (s *survey) writablePlaces() map[BoxPath]bool {
+	places := make(map[BoxPath]bool, 16)
+	rw := bySlot(s, s.writable[:])
+	is := func(t Slot) bool { return t > 0 && int(t) < len(rw) && rw[t] } // others are badSlot's
+	set := func(t Slot, writable bool) {
+		if t > 0 && int(t) < len(rw) {
+			rw[t] = writable
+		}
+	}
 	for i := range s.Steps {
 		switch a := s.Steps[i].Do.(type) {
 		case OpenTree:
-			rw[a.Into] = !a.Attr.ReadOnly
+			set(a.Into, !a.Attr.ReadOnly)
 		case NewFS:
-			rw[a.Into] = !a.Attr.ReadOnly
+			set(a.Into, !a.Attr.ReadOnly)
 		case CopyBoxTree:
-			rw[a.Into] = !a.Attr.ReadOnly
+			set(a.Into, !a.Attr.ReadOnly)
 		case CopyTree:
-			rw[a.Into] = rw[a.Of] && (a.Attr == nil || !a.Attr.ReadOnly)
+			set(a.Into, is(a.Of) && (a.Attr == nil || !a.Attr.ReadOnly))
 		case Attach:
-			if a.At == p && rw[a.Tree] {
-				return true
+			if is(a.Tree) {
+				places[a.At] = true
 			}
 		}
 	}
-	return false
+	return places
 }
 
 // sharesKeyring: a key ring belongs to a uid.

@@ -147,8 +147,23 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if err := confine(b.Steps, f); err != nil {
 		return nil, err
 	}
+	awaitLate(b.Steps)
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
+}
+
+// awaitLate moves the wait for the id maps behind what can be done without them:
+// newuidmap and newgidmap take longer than that.
+func awaitLate(steps []plan.Step) {
+	for i := range steps {
+		if a, ok := steps[i].Do.(plan.Await); !ok || a.Event != plan.EventMapped {
+			continue
+		}
+		for ; i+1 < len(steps) && (steps[i+1].Side == plan.Host || plan.BeforeIDs(steps[i+1].Do)); i++ {
+			steps[i], steps[i+1] = steps[i+1], steps[i]
+		}
+		return
+	}
 }
 
 // netOf is the kind of the box's network: without a flag the one in user space

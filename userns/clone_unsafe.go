@@ -246,21 +246,21 @@ func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32, cgroup int
 }
 
 // cloneWatcher clones the watcher, which shares nobox's memory: it writes only
-// to its own region, which stays until the watcher has ended, and a copy would
+// to its own region, which stays for as long as nobox, and a copy would
 // cost both sides time. Preconditions: as cloneInside.
-func cloneWatcher(wm watchMem) (pid uintptr, r *region, m *watchMem, err error) {
-	r, err = newRegion(unsafe.Sizeof(wm))
+func cloneWatcher(wm watchMem) (pid uintptr, m *watchMem, err error) {
+	r, err := newRegion(unsafe.Sizeof(wm))
 	if err != nil {
-		return 0, nil, nil, err
+		return 0, nil, err
 	}
 	m = (*watchMem)(r.take(unsafe.Sizeof(wm)))
 	*m = wm
 	pid, errno := cloneProcess(uintptr(unix.CLONE_VM|unix.SIGCHLD), r.stack(), nil, watchPC(), uintptr(unsafe.Pointer(m)))
 	if errno != 0 {
 		r.free()
-		return 0, nil, nil, errno
+		return 0, nil, errno
 	}
-	return pid, r, m, nil
+	return pid, m, nil
 }
 
 //go:noinline

@@ -43,15 +43,14 @@ type Box struct {
 	listening     []listening
 	userNS, netNS int // the box's, -1 where nobody needs them
 
-	watcher  int
-	watching *region // that the watcher works in
-	lifeEnd  int     // closing it without ending the watcher first kills the box
-	early    *plan.StepError
-	modes    *modes // the terminal's, for the watcher; nil without one
-	Master   int    // of the box's pty, -1 without one
-	reaped   bool
-	status   unix.WaitStatus
-	usage    unix.Rusage
+	watcher int
+	lifeEnd int // closing it without ending the watcher first kills the box
+	early   *plan.StepError
+	modes   *modes // the terminal's, for the watcher; nil without one
+	Master  int    // of the box's pty, -1 without one
+	reaped  bool
+	status  unix.WaitStatus
+	usage   unix.Rusage
 }
 
 // TerminalModes tells the watcher whether nobox has made the terminal raw, and
@@ -437,13 +436,13 @@ func (b *Box) watch(tty int) error {
 	}
 	m.nkeep = uintptr(copy(m.keep[:], keep))
 	syscall.ForkLock.Lock()
-	pid, r, shared, err := cloneWatcher(m)
+	pid, shared, err := cloneWatcher(m)
 	syscall.ForkLock.Unlock()
 	if err != nil {
 		unix.Close(p[1])
 		return err
 	}
-	b.watcher, b.watching, b.lifeEnd = int(pid), r, p[1]
+	b.watcher, b.lifeEnd = int(pid), p[1]
 	if tty >= 0 {
 		b.modes = &shared.modes
 	}

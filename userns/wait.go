@@ -123,15 +123,16 @@ func (b *Box) Dismiss() {
 			break
 		}
 	}
-	b.modes = nil
-	b.watching.free()
+	b.modes = nil // in the region, which stays, as finish has it
 	unix.Close(b.lifeEnd)
 	b.watcher, b.lifeEnd = -1, -1
 }
 
 // finish forgets the descriptors that only a live box needs; Master stays for
-// the relay to drain.
+// the relay to drain. The region goes with nobox, which ends now: to unmap it
+// first would be done twice.
 func (b *Box) finish() {
+	b.region = nil
 	master := b.Master
 	b.Master = -1
 	b.close()
