@@ -245,6 +245,19 @@ func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32, cgroup int
 	return cloneProcess(flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), r.stack(), pidfd, playPC(), uintptr(unsafe.Pointer(m)))
 }
 
+// cloneHelper clones the process that becomes newuidmap or newgidmap and until
+// then shares nobox's memory; r must stay until it has ended. Preconditions: as
+// cloneInside, but for the lock.
+func cloneHelper(r *region, m *childMem) (int, error) {
+	syscall.ForkLock.Lock()
+	pid, errno := cloneProcess(uintptr(unix.CLONE_VM|unix.SIGCHLD), r.stack(), nil, playPC(), uintptr(unsafe.Pointer(m)))
+	syscall.ForkLock.Unlock()
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(pid), nil
+}
+
 // cloneWatcher clones the watcher, which shares nobox's memory: it writes only
 // to its own region, which stays for as long as nobox, and a copy would
 // cost both sides time. Preconditions: as cloneInside.

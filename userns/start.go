@@ -330,45 +330,63 @@ func utoa(v uint32) string { return strconv.FormatUint(uint64(v), 10) }
 type helper struct {
 	name   string
 	pid    int
-	stderr int
+	stderr int     // one end of a socket, a write a message
+	region *region // that it works in until it is the helper
 }
 
-// startHelper runs newuidmap or newgidmap with an empty environment.
+// startHelper runs newuidmap or newgidmap with an empty environment. The
+// player becomes it, as it does the network's process, so that nobody waits for
+// the one before the other is on its way, as vfork(2) would. Until then it
+// shares nobox's memory, of which it writes to its own region alone.
 func startHelper(path string, pid int, m []plan.IDMap) (*helper, error) {
 	argv := make([]string, 0, 2+3*len(m))
 	argv = append(argv, path, strconv.Itoa(pid))
 	for _, x := range m {
 		argv = append(argv, utoa(x.Box), utoa(x.Host), utoa(x.Count))
 	}
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		return nil, err
 	}
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		unix.Close(p[0])
-		unix.Close(p[1])
-		return nil, err
+	defer unix.Close(fds[1])
+	h := &helper{name: path, stderr: fds[0]}
+	if h.region, err = newRegion(0); err == nil { // place makes one that is large enough
+		var mem *childMem
+		if h.region, mem, err = place(h.region, helperProgram(argv), uintptr(fds[1]), childMem{hostEnd: uintptr(fds[0])}); err == nil {
+			h.pid, err = cloneHelper(h.region, mem)
+		}
 	}
-	hpid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
-		Env:   []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
-		Files: []uintptr{uintptr(null), uintptr(null), uintptr(p[1])},
-	})
-	unix.Close(null)
-	unix.Close(p[1])
 	if err != nil {
-		unix.Close(p[0])
+		unix.Close(fds[0])
+		if h.region != nil {
+			h.region.free()
+		}
 		return nil, &HelperError{Helper: path, Err: err}
 	}
-	return &helper{name: path, pid: hpid, stderr: p[0]}, nil
+	return h, nil
+}
+
+// helperProgram are the calls that become newuidmap or newgidmap.
+func helperProgram(argv []string) *program {
+	l := &lowerer{next: slotBase + 1, arena: make([]byte, 8, 1<<10)}
+	devnull := l.temp() // not one of the three: the runtime opened those that were closed
+	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
+	l.call(unix.SYS_DUP3, devnull, num(0), num(0))
+	l.call(unix.SYS_DUP3, devnull, num(1), num(0))
+	l.call(unix.SYS_DUP3, control(), num(2), num(0))
+	l.call(unix.SYS_CLOSE_RANGE, num(3), hex(uint32(0xffffffff)), num(closeRangeCloexec))
+	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
+	l.call(unix.SYS_EXECVE, l.str(argv[0]), l.vector(argv), l.vector([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}))
+	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
 }
 
 func (h *helper) kill() { unix.Kill(h.pid, unix.SIGKILL) }
 
 // wait waits until the helper ends, or kills it at the deadline.
 func (h *helper) wait(deadline time.Time) error {
-	defer unix.Close(h.stderr)
+	defer func() { unix.Close(h.stderr); h.region.free() }()
 	var text []byte
+	var started error // why it is not even that helper
 	buf := make([]byte, 512)
 	late := false
 	for !late {
@@ -392,7 +410,9 @@ func (h *helper) wait(deadline time.Time) error {
 		if k <= 0 {
 			break
 		}
-		if len(text) < 4096 {
+		if m := messageOf(buf[:k]); m.kind == msgFailed {
+			started = syscall.Errno(m.b)
+		} else if len(text) < 4096 {
 			text = append(text, buf[:k]...)
 		}
 	}
@@ -405,6 +425,8 @@ func (h *helper) wait(deadline time.Time) error {
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	switch {
+	case started != nil:
+		return &HelperError{Helper: h.name, Err: started}
 	case late:
 		return &HelperError{Helper: h.name, Err: fmt.Errorf("no answer within %v", helperTimeout)}
 	case ws.Exited() && ws.ExitStatus() == 0:
@@ -484,9 +506,17 @@ func (b *Box) receive() (message, int, error) {
 				}
 			}
 		}
-		u := func(i int) uint32 { return binary.NativeEndian.Uint32(buf[4*i:]) }
-		return message{u(0), u(1), u(2), u(3)}, fd, nil
+		return messageOf(buf[:]), fd, nil
 	}
+}
+
+// messageOf reads a message of the player; its kind is 0 if it is none.
+func messageOf(b []byte) message {
+	if len(b) != sizeofMessage {
+		return message{}
+	}
+	u := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
+	return message{u(0), u(1), u(2), u(3)}
 }
 
 // failure is what the inside reported as failed, nil if nothing or not yet.
