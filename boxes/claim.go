@@ -154,6 +154,75 @@ func (d Dir) Log(name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(string(d), name, "log"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 }
 
+// Listen makes the socket for those who attach to the box; they Dial it.
+func (c *Claim) Listen() (fd int, err error) {
+	dir, err := unix.Open(c.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(dir)
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Bind(fd, attachAt(dir)); err == nil {
+		err = unix.Listen(fd, 64)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// attachAt is the socket in a directory, whose own path may be longer than the
+// address of a socket; unix(7).
+func attachAt(dir int) *unix.SockaddrUnix {
+	return &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/attach", dir)}
+}
+
+// Dial connects to the socket of a box.
+func (d Dir) Dial(name string) (fd int, err error) {
+	dir, err := unix.Open(filepath.Join(string(d), name), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(dir)
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Connect(fd, attachAt(dir)); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// Own says whether the process that connected a socket is one of the caller's,
+// outside of any box: the caller's uid is that of root in a box too, and a socket
+// in a read-only mount can be connected to.
+func Own(socket int) bool {
+	peer, err := unix.GetsockoptUcred(socket, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil || int(peer.Uid) != os.Geteuid() || peer.Pid <= 0 {
+		return false
+	}
+	var a, b unix.Stat_t
+	if unix.Stat("/proc/self/ns/user", &a) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/user", peer.Pid), &b) != nil {
+		return false
+	}
+	// The number was the peer's then, if the peer still lives; Linux 6.5.
+	if fd, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, soPeerPIDFD); err == nil {
+		defer unix.Close(fd)
+		if unix.PidfdSendSignal(fd, 0, nil, 0) != nil {
+			return false
+		}
+	}
+	return a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+const soPeerPIDFD = 77 // SO_PEERPIDFD; asm-generic/socket.h
+
 // Release gives the name up and leaves nothing of it.
 func (c *Claim) Release() {
 	clear(c.dir)
@@ -165,6 +234,7 @@ func (c *Claim) Release() {
 func (c *Claim) End(e Entry, code int) error {
 	e.Ended = &Ended{At: time.Now(), Code: code}
 	err := c.Say(e)
+	os.Remove(c.dir + "/attach")
 	unix.Close(c.lock)
 	return err
 }
@@ -187,7 +257,7 @@ func (d Dir) Remove(name string) error {
 }
 
 // files are what there may be in the directory of a box besides its lock.
-var files = [...]string{"state", "state.new", "log"}
+var files = [...]string{"state", "state.new", "log", "attach"}
 
 // clear removes a box's directory. Preconditions: the lock is held.
 func clear(dir string) {

@@ -29,6 +29,7 @@ func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 	if v.name == "exec" {
 		return parseExec(v, args)
 	}
+	keys := DefaultDetachKeys
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		value, given := "", false
@@ -42,6 +43,24 @@ func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 			o.All = true
 		case (a == "--follow" || a == "-f") && !given && v.name == "logs":
 			o.Follow = true
+		case a == "--no-stdin" && v.name == "attach":
+			if err := onOff(orTrue(value, given), &o.NoStdin); err != nil {
+				return nil, verbUsage(v, a+"="+show(value)+": "+err.Error())
+			}
+		case a == "--sig-proxy" && v.name == "attach":
+			pass := true
+			if err := onOff(orTrue(value, given), &pass); err != nil {
+				return nil, verbUsage(v, a+"="+show(value)+": "+err.Error())
+			}
+			o.NoSignals = !pass
+		case a == "--detach-keys" && v.name == "attach":
+			if !given {
+				if i++; i >= len(args) {
+					return nil, verbUsage(v, a+" needs keys, as ctrl-p,ctrl-q")
+				}
+				value = args[i]
+			}
+			keys = value
 		case (a == "--time" || a == "-t") && v.name == "stop":
 			if !given {
 				if i++; i >= len(args) {
@@ -67,6 +86,15 @@ func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 	}
 	if v.name != "ps" && len(o.Names) == 0 {
 		return nil, verbUsage(v, "which box? nobox ps lists those that have a name")
+	}
+	if v.name == "attach" {
+		if len(o.Names) > 1 {
+			return nil, verbUsage(v, "one box at a time")
+		}
+		var err error
+		if o.DetachKeys, err = sandbox.ParseKeys(keys); err != nil {
+			return nil, verbUsage(v, "--detach-keys "+show(keys)+": "+err.Error())
+		}
 	}
 	return o, nil
 }
@@ -106,6 +134,17 @@ func parseExec(v *verb, args []string) (*Invocation, error) {
 	return o, nil
 }
 
+// DefaultDetachKeys are docker's and podman's.
+const DefaultDetachKeys = "ctrl-p,ctrl-q"
+
+// orTrue is the value of a switch.
+func orTrue(value string, given bool) string {
+	if !given {
+		return "true"
+	}
+	return value
+}
+
 func verbUsage(v *verb, cause string) error {
 	return &UsageError{Text: fmt.Sprintf("cannot %s: %s", v.name, cause), Help: v.usage() + "  " + v.help}
 }
@@ -123,6 +162,8 @@ func boxVerb(inv *Invocation) int {
 		return ps(inv)
 	case "exec":
 		return execIn(inv)
+	case "attach":
+		return attach(inv)
 	}
 	code := 0
 	dir, uid := state()
@@ -383,6 +424,9 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 		os.WriteFile("/proc/self/comm", []byte("nobox"), 0) // not the exe of /proc/self/exe
 		c, err = dir.Inherit(inv.Name, detachedLock)
 		args = args[1:] // --detached
+		if err == nil {
+			h.Attach, err = attaching(inv, c)
+		}
 	} else {
 		c, err = dir.Claim(inv.Name, uid)
 	}
@@ -421,6 +465,29 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 // it: a pipe, to which it writes a byte when the box runs, and the name's lock.
 const detachedPipe, detachedLock = 3, 4
 
+// With -i but no terminal it has as well the other end of the command's stdin.
+const detachedInput = 5
+
+// attaching is what a detached box has for those who attach to it.
+func attaching(inv *Invocation, c *boxes.Claim) (*sandbox.Attaching, error) {
+	a := &sandbox.Attaching{Input: -1, May: boxes.Own}
+	if inv.keepsInput() {
+		a.Input = detachedInput
+	}
+	var err error
+	// One of its own: the run lets go of the streams that only the box uses.
+	if a.Log, err = unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return nil, err
+	}
+	a.Listen, err = c.Listen()
+	return a, err
+}
+
+// keepsInput says whether a detached box has a stdin that who attaches writes to.
+func (inv *Invocation) keepsInput() bool {
+	return inv.Interactive && inv.Options.Terminal != sandbox.Yes
+}
+
 // madeUp is a name for a box that was given none.
 func madeUp() string {
 	var b [4]byte
@@ -436,7 +503,9 @@ func detach(inv *Invocation, args []string) int {
 		return ExitCannot
 	}
 	o := inv.Options
-	o.Terminal = sandbox.No
+	if o.Terminal != sandbox.Yes {
+		o.Terminal = sandbox.No // stdin is none there
+	}
 	if _, f, err := sandbox.Prepare(o); err != nil {
 		sayFailure(sandbox.Diagnose(err, o, f))
 		return ExitCannot
@@ -472,9 +541,21 @@ func detach(inv *Invocation, args []string) int {
 		c.Release()
 		return cannot(err)
 	}
+	files := []uintptr{null.Fd(), log.Fd(), log.Fd(), uintptr(p[1]), uintptr(c.FD())}
+	if inv.keepsInput() {
+		var in [2]int
+		if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
+			c.Release()
+			return cannot(err)
+		}
+		defer unix.Close(in[0])
+		defer unix.Close(in[1])
+		files[0] = uintptr(in[0])
+		files = append(files, uintptr(in[1]))
+	}
 	pid, err := syscall.ForkExec("/proc/self/exe", append([]string{os.Args[0], "--detached=" + inv.Name}, args...), &syscall.ProcAttr{
 		Env:   sandbox.Environ(),
-		Files: []uintptr{null.Fd(), log.Fd(), log.Fd(), uintptr(p[1]), uintptr(c.FD())},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	unix.Close(p[1])

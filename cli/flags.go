@@ -182,10 +182,12 @@ What is known of the box is kept in a directory of the caller's, below XDG_RUNTI
 		name: "detach", short: "d", group: groupBox,
 		what: "detach the box",
 		help: "start it and return; nobox logs, wait, stop",
-		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once it runs. Its stdin is empty; what it writes is kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
+		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once it runs. Its stdin is empty, or with -i open for "nobox attach"; with -t it has a terminal, for "nobox attach" as well. What it writes is kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
 
   nobox -d --name web -- ./server
-  nobox logs -f web`,
+  nobox logs -f web
+  nobox -d -t --name work -- bash
+  nobox attach work`,
 		set: func(v string, o *Invocation) error { return onOff(v, &o.Detach) },
 	},
 	{
@@ -490,11 +492,11 @@ From outside come only PATH, HOME, SHELL, TERM, COLORTERM, LANG, LC_*, TZ and NO
 		},
 	},
 	{
-		name: "interactive", short: "i", group: groupProcess, hidden: true,
+		name: "interactive", short: "i", group: groupProcess,
 		what: "keep stdin open",
-		help: "nothing: stdin always is the caller's",
-		long: `Does nothing, for stdin always is the caller's. It is taken for the sake of "docker run -it".`,
-		set:  func(v string, _ *Invocation) error { return onOff(v, new(bool)) },
+		help: "with -d: a stdin for nobox attach",
+		long: `With -d and no -t the command's stdin stays open, and takes what is written to "nobox attach". Without -d it does nothing, for stdin is the caller's then: it is taken for the sake of "docker run -it".`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Interactive) },
 	},
 	{
 		name: "as-pid-1", group: groupProcess,
@@ -1132,6 +1134,12 @@ The command ends with this nobox, and with the box. A box with limits (-m and th
 
   nobox --name web -- ./server &
   nobox exec web -- ps aux`},
+	{name: "attach", args: "[--detach-keys KEYS] NAME", help: "the terminal of a box started with -d",
+		long: `Joins this terminal and that of a box that was started with -d -t, until the box ends, whose exit code it returns, or ctrl-p ctrl-q is typed: then the box runs on. Any number may be attached at once, see the same and type into the same. A terminal that takes nothing for ten seconds, while the box writes, is let go of.
+
+--detach-keys has other keys: single characters, or "ctrl-" and a letter or one of @ [ \ ] ^ _, with commas between; none are "". TERM, INT, HUP and QUIT sent to nobox attach detach as well.
+
+Of a box without a terminal, or where stdin here is none, or with --no-stdin, it prints what the box writes from now on. To a box without a terminal signals go on (--sig-proxy=false: they end nobox attach) and, if it was started with -i, what can be read from stdin does.`},
 	{name: "ps", args: "[--all] [--json]", help: "the boxes that have a name and run",
 		long: `Lists the boxes of the caller that have a name (--name) and run, and with --all those that were started with -d and have ended: the name, the host's number of its pid 1 or how it ended, for how long, and the command. What else a nobox that was killed left behind is removed.`},
 	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs",
@@ -1164,6 +1172,8 @@ A path that was changed outside since the changes began is not overwritten, and 
 		long: `Removes DIR and all that is below it, also what mapped ids own and the caller cannot remove, from inside a box with the same map. With --hand-back nothing is removed: all of it becomes the caller's. It asks first; --yes is the answer.`},
 	{name: "owned-inside", args: "DIR", help: "rm-owned, inside", hidden: true, takesDir: true, flags: []string{"--hand-back"},
 		long: `What rm-owned runs inside the box.`},
+	{name: sandbox.RestoreVerb, help: "a part of nobox attach", hidden: true,
+		long: `Is what nobox attach starts, to give the terminal its modes back should it be killed.`},
 	{name: "sweep-cgroup", args: "DIR", help: "remove a box's cgroup", hidden: true,
 		long: `Removes the cgroup of a box when the nobox that started it is gone; nobox starts this itself.`},
 	{name: "man", help: "the manual page", hidden: true,
@@ -1172,7 +1182,6 @@ A path that was changed outside since the changes began is not overwritten, and 
 
 // laterVerbs are verbs of nobox's contract that this version does not have.
 var laterVerbs = []string{
-	"attach",
 	"image", "oci", "bwrap",
 }
 

@@ -60,6 +60,9 @@ func Main(args []string) int {
 	case "sweep-cgroup":
 		sandbox.SweepCgroup(inv.Topic)
 		return 0
+	case sandbox.RestoreVerb:
+		sandbox.RestoreTerminal()
+		return 0
 	case "diff":
 		return diff(inv)
 	case "apply":

@@ -33,13 +33,16 @@ type Invocation struct {
 	Verbose                    bool
 	Name                       string        // of the box, "" for none
 	Detach, Detached           bool          // -d; and it is the nobox that -d started
+	Interactive                bool          // -i
 	All, Follow                bool          // ps --all, logs --follow
 	Profile                    string        // --profile
 	fromFiles                  []fileSetting // what files have set, in order
 
-	Names    []string      // the boxes that exec, stop, wait and inspect are about
-	StopTime time.Duration // stop: until the box is killed, negative for its own
-	Report   string        // "" is none, "-" to stderr, else a file
+	Names              []string      // the boxes that exec, stop, wait and inspect are about
+	DetachKeys         []byte        // attach: what ends it
+	NoStdin, NoSignals bool          // attach: its flags
+	StopTime           time.Duration // stop: until the box is killed, negative for its own
+	Report             string        // "" is none, "-" to stderr, else a file
 
 	parsing
 }
@@ -151,9 +154,8 @@ func parseOver(args []string, readFile func(string) ([]byte, error), below func(
 	if below != nil {
 		o.putBelow(lower)
 	}
-	if o.Detach && o.Options.Terminal == sandbox.Yes {
-		return nil, &UsageError{Text: "cannot detach the box (-d): with -t it would need a terminal, and nobody is there"}
-	}
+	o.Options.Detached = o.Detach
+	o.Interactive = o.Interactive && o.Detach
 	// As docker: a variable of a file yields to one of -e, wherever they stand.
 	o.Options.Env = append(o.fileEnv, o.env...)
 	o.parsing = parsing{}
@@ -465,7 +467,7 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 	case doctor.InsideVerb:
 		o.Words = args
 		return o, nil
-	case "ps", "exec", "stop", "inspect", "wait", "logs", "rm":
+	case "ps", "exec", "attach", "stop", "inspect", "wait", "logs", "rm":
 		return parseBoxVerb(v, args)
 	}
 	most := 0

@@ -310,7 +310,7 @@ func TestNearest(t *testing.T) {
 		{"hosname", "hostname"}, {"hostnmae", "hostname"}, {"host", "hostname"}, {"Hostname", "hostname"},
 		{"readonly", "read-only"}, {"volumes", "volume"}, {"networks", "network"}, {"nte", "net"}, {"work-dir", "workdir"},
 		{"envfile", "env-file"}, {"map-root", "map-root-user"}, {"exlpain", "explain"}, {"root-fs", "rootfs"},
-		{"", ""}, {"x", ""}, {"xyzzy", ""}, {"privileged", ""}, {"interactiv", ""}, {strings.Repeat("hostname", 100), ""},
+		{"", ""}, {"x", ""}, {"xyzzy", ""}, {"privileged", ""}, {"interactiv", "interactive"}, {strings.Repeat("hostname", 100), ""},
 	} {
 		if got := nearestFlag(c.name); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
@@ -391,8 +391,12 @@ func TestMistakes(t *testing.T) {
 		// verbs
 		{"exec x ls", `cannot exec: flags stand before the name, and a command behind "--"`},
 		{"exec", "cannot exec: in which box? nobox ps lists those that have a name"},
-		{"attach", "cannot attach: not in this version\nhint: a command of that name runs so: nobox -- attach"},
-		{"-d -t -- x", "cannot detach the box (-d): with -t it would need a terminal, and nobody is there"},
+		{"attach", "cannot attach: which box? nobox ps lists those that have a name"},
+		{"attach a b", "cannot attach: one box at a time"},
+		{"attach --detach-keys", "cannot attach: --detach-keys needs keys, as ctrl-p,ctrl-q"},
+		{"attach --detach-keys ctrl-1 a", `cannot attach: --detach-keys ctrl-1: "ctrl-1" is no key: one is a character, or "ctrl-" and a letter or one of @ [ \ ] ^ _`},
+		{"attach --no-stdin=x a", "cannot attach: --no-stdin=x: x is not one of true, false"},
+		{"attach --follow a", "cannot attach: it has no --follow"},
 		{"ps aux", "cannot ps: no name goes with it"},
 		{"stop", "cannot stop: which box? nobox ps lists those that have a name"},
 		{"version x", "cannot version (x): nothing goes with it"},
@@ -405,7 +409,7 @@ func TestMistakes(t *testing.T) {
 		{"help hostnam", "cannot help with hostnam: there is no such flag, verb or task; did you mean --hostname?"},
 		{"help xyzzy", "cannot help with xyzzy: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
 		{"help --", "cannot help with --: there is no such flag, verb or task\n" + `hint: "nobox help" lists the flags`},
-		{"help attach", "cannot help with attach: not in this version\n" + `hint: "nobox help" lists the flags`},
+		{"help oci", "cannot help with oci: not in this version\n" + `hint: "nobox help" lists the flags`},
 
 		// Box
 		{"--rootfs=", `cannot use the root directory (--rootfs ""): the path is empty`},
@@ -549,7 +553,7 @@ func TestAMistakeShowsTheLineOfHelpThatMatters(t *testing.T) {
 		{"--explain=x", "--explain[=HOW]  print the plan: in words, syscalls, json"},
 		{"--tty=x", "-t, --tty[=false]  a terminal of its own (default if stdin is one)"},
 		{"version x", "nobox version  the version"},
-		{"--interactive=x", ""},
+		{"--interactive=x", "-i, --interactive  with -d: a stdin for nobox attach"},
 		{"ls", ""},
 	} {
 		_, err := parse(line(c.line), noFiles)

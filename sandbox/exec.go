@@ -25,7 +25,7 @@ type Joined struct {
 // with is what the box was asked to be, for another command.
 func (j Joined) with(x Options) Options {
 	o := j.Options
-	o.Command, o.Terminal, o.AsPid1 = x.Command, x.Terminal, false
+	o.Command, o.Terminal, o.Detached, o.AsPid1 = x.Command, x.Terminal, false, false
 	o.Timeout, o.StopTimeout = x.Timeout, x.StopTimeout
 	if x.User != "" {
 		o.User = x.User
@@ -48,6 +48,8 @@ func (j Joined) with(x Options) Options {
 // Preconditions: f answers QuestionsOf and MoreQuestions of the options merged.
 func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 	o := j.with(x)
+	// What the box's own streams are is not this one's matter.
+	j.Options.Terminal, j.Options.Detached = x.Terminal, false
 	if cg, err := cgroup(&j.Options, f); err != nil || cg.Asked() {
 		return nil, &Error{What: "run a command in the box", Cause: errors.New("it has limits, and this version does not put a second command under them"),
 			Hints: []string{"what the box's own command starts is under them: a shell, or a server that runs commands"}}

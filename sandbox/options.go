@@ -64,6 +64,7 @@ type Options struct {
 
 	AsPid1      bool     // --as-pid-1
 	Terminal    Tristate // -t
+	Detached    bool     // with Terminal: it is nobody's, until somebody attaches
 	Ulimits     []Ulimit
 	Limits      Limits
 	Timeout     time.Duration // 0 is none

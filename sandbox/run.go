@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -67,6 +68,15 @@ type Hooks struct {
 	Note    func(string)                    // a line for the user, before the box starts
 	Started func(pid int)                   // the host side is done
 	Timing  func(what string, at time.Time) // nil, or called along the way
+	Attach  *Attaching                      // nil, or how to attach to the box
+}
+
+// Attaching is what a detached box has for those who attach to it.
+type Attaching struct {
+	Listen int                   // a socket that listens
+	Input  int                   // the other end of the command's stdin, -1 if it has none or a terminal
+	Log    int                   // takes what is written to the terminal
+	May    func(socket int) bool // whether who connected may
 }
 
 // Prepare answers the questions of o and compiles it, starting nothing.
@@ -82,6 +92,9 @@ func Prepare(o Options) (*plan.Plan, *host.Facts, error) {
 func probe(o Options) host.Facts {
 	f := host.Probe(QuestionsOf(o))
 	f.NetStack = companion.Network != ""
+	if o.Detached && o.Terminal == Yes {
+		f.Streams = terminal.Apart()
+	}
 	return f
 }
 
@@ -157,8 +170,9 @@ func mark(h Hooks, what string) {
 // attempt starts p and waits for it.
 func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	tty := wantsTerminal(&o, f)
+	apart := tty && o.Detached
 	caught := -1
-	if tty {
+	if tty && !apart {
 		caught = 0
 	}
 	pass, ignore := passed(f, tty)
@@ -201,7 +215,20 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 	defer box.Dismiss() // after the relay is closed
 	mark(h, "started")
 	s := &session{box: box, signals: inbox, note: h.Note, stopTimeout: o.StopTimeout, hungUp: -1}
-	if tty {
+	if h.Attach != nil {
+		share := &terminal.Share{Master: -1, Input: h.Attach.Input, Listen: h.Attach.Listen, Log: h.Attach.Log, May: h.Attach.May}
+		if apart {
+			share.Master, share.Input = box.Master, box.Master
+		}
+		if err := share.Start(); err != nil {
+			box.Kill()
+			box.Reap()
+			return Result{}, fmt.Errorf("cannot have others attach to the box: %w", err)
+		}
+		runtime.GOMAXPROCS(2) // its thread, and this one
+		defer share.Close()
+	}
+	if tty && !apart {
 		s.relay = terminal.NewRelay(box.Master, f.Streams)
 		s.relay.Modes = box.TerminalModes
 		defer s.relay.Close()

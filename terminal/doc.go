@@ -8,6 +8,9 @@
 // shared with the caller's shell, and the terminal's modes, which it gives
 // back on every way out.
 //
+// The terminal of a detached box is a Share's instead (share.go), and the relay of
+// who attaches to it is in another process.
+//
 // Start with the theory below, then relay.go (the calls), loop.go (the thread),
 // streams.go (what is probed), modes.go, open.go.
 //

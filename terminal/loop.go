@@ -49,8 +49,10 @@ type loop struct {
 	lookNext time.Time
 	paused   bool // between Suspend and Resume
 	deaf     bool // the master takes no input any more
-	ended    bool // the master gives no output any more
-	polled   [4]unix.PollFd
+	ended    bool // the master, or the source, gives no output any more
+	source   int  // where output comes from: the master, or the relay's Source
+	keys     keys
+	polled   [5]unix.PollFd
 }
 
 // indices of loop.polled
@@ -59,6 +61,7 @@ const (
 	pollTTY
 	pollScreen
 	pollMaster
+	pollSource // one of its own
 )
 
 func (r *Relay) thread(wake int, result chan<- error) {
@@ -73,9 +76,15 @@ func (r *Relay) thread(wake int, result chan<- error) {
 
 	l := &loop{
 		Relay: r, eventfd: wake, tty: none, screen: none,
-		input: newBuffer(inputSize), output: newBuffer(outputSize),
-		saved: r.streams.Termios, unsaved: r.streams.Background,
+		output: newBuffer(outputSize),
+		saved:  r.streams.Termios, unsaved: r.streams.Background,
+		source: r.master, keys: keys{word: r.Keys},
 	}
+	if r.Source >= 0 {
+		l.source = r.Source
+	}
+	// What was held back may come before what is typed next.
+	l.input = newBuffer(inputSize + len(r.Keys))
 	defer r.retire()
 	defer l.release()
 	if err == nil {
@@ -98,11 +107,33 @@ func (l *loop) begin() error {
 	if err := unix.SetNonblock(l.master, true); err != nil {
 		return fmt.Errorf("the box's side: %w", err)
 	}
+	if l.apart() {
+		if err := unix.SetNonblock(l.source, true); err != nil {
+			return fmt.Errorf("the box's side: %w", err)
+		}
+	}
 	if err := l.look(); err != nil && !gone(l.tty.fd) {
 		return fmt.Errorf("raw mode: %w", err)
 	}
+	if l.apart() {
+		l.redraw()
+	}
 	l.resize()
 	return nil
+}
+
+// apart says whether output comes from elsewhere than the master.
+func (l *loop) apart() bool { return l.source != l.master }
+
+// redraw has the box be told of the size, by which programs draw their screen
+// anew, also if that is what it was.
+func (l *loop) redraw() {
+	was, err := unix.IoctlGetWinsize(l.master, unix.TIOCGWINSZ)
+	now, err2 := unix.IoctlGetWinsize(l.tty.fd, unix.TIOCGWINSZ)
+	if err == nil && err2 == nil && was.Row == now.Row && was.Col == now.Col {
+		was.Row++
+		unix.IoctlSetWinsize(l.master, unix.TIOCSWINSZ, was)
+	}
 }
 
 // release undoes what was done to the terminal and closes what is open.
@@ -149,7 +180,11 @@ func (l *loop) turn() bool {
 	if master&gone != 0 {
 		l.deafen() // what was written is still to be read
 	}
-	if master&^unix.POLLOUT != 0 && l.output.room() {
+	source := l.polled[pollSource].Revents
+	if !l.apart() {
+		source = master &^ unix.POLLOUT
+	}
+	if source != 0 && l.output.room() {
 		l.readMaster()
 	}
 	l.writeScreen()
@@ -164,7 +199,7 @@ func (l *loop) await() bool {
 	p[pollWake] = unix.PollFd{Fd: int32(l.eventfd), Events: unix.POLLIN}
 	p[pollTTY] = unix.PollFd{Fd: int32(l.tty.fd)} // POLLHUP is always reported
 	p[pollScreen] = unix.PollFd{Fd: int32(l.screen.fd)}
-	p[pollMaster] = unix.PollFd{Fd: -1}
+	p[pollMaster], p[pollSource] = unix.PollFd{Fd: -1}, unix.PollFd{Fd: -1}
 	timeout := time.Duration(-1)
 	if !l.paused {
 		if l.reading && !l.deaf && l.input.empty() {
@@ -174,7 +209,11 @@ func (l *loop) await() bool {
 			p[pollScreen].Events = unix.POLLOUT
 		}
 		var events int16
-		if !l.ended && l.output.room() {
+		switch {
+		case l.ended || !l.output.room():
+		case l.apart():
+			p[pollSource] = unix.PollFd{Fd: int32(l.source), Events: unix.POLLIN}
+		default:
 			events |= unix.POLLIN
 		}
 		if !l.deaf && !l.input.empty() {
@@ -298,10 +337,13 @@ func (l *loop) hangUp() {
 }
 
 func (l *loop) closeMaster() {
+	if l.apart() {
+		unix.Close(l.source)
+	}
 	if l.master >= 0 {
 		unix.Close(l.master)
 	}
-	l.master, l.deaf, l.ended = -1, true, true
+	l.master, l.source, l.deaf, l.ended = -1, -1, true, true
 }
 
 // readTerminal takes what was typed, unless nobox is in the background by now.
@@ -311,9 +353,16 @@ func (l *loop) readTerminal() bool {
 		l.retreat()
 		return true
 	}
-	n, err := read(l.tty.fd, l.input.free())
+	held := l.keys.held
+	n, err := read(l.tty.fd, l.input.free()[held:])
 	if n > 0 {
+		n, all := l.keys.filter(l.input.free(), held, n)
 		l.input.put(n)
+		if all {
+			l.reading, l.deaf = false, true
+			l.input.clear()
+			l.Over(true)
+		}
 		return true
 	}
 	if err == unix.EAGAIN {
@@ -339,7 +388,7 @@ func (l *loop) retreat() {
 // not read until there is nothing more: on an empty pty even a non-blocking
 // read waits for the kernel's worker (tty_buffer_flush_work).
 func (l *loop) readMaster() int {
-	n, err := read(l.master, l.output.free())
+	n, err := read(l.source, l.output.free())
 	if n > 0 {
 		l.output.put(n)
 		return n
@@ -347,6 +396,9 @@ func (l *loop) readMaster() int {
 	if err != unix.EAGAIN { // EIO: no process has the peer open
 		l.ended = true
 		l.deafen()
+		if l.apart() {
+			l.Over(false)
+		}
 	}
 	return 0
 }
@@ -415,7 +467,7 @@ func (l *loop) drain(p patience) {
 		}
 		n := l.readMaster()
 		left -= n
-		if n == 0 && !l.ended && !ready(l.master, unix.POLLIN, p.silence-time.Since(start)) {
+		if n == 0 && !l.ended && !ready(l.source, unix.POLLIN, p.silence-time.Since(start)) {
 			return
 		}
 	}

@@ -19,6 +19,14 @@ type Relay struct {
 	// again, with these.
 	Modes func(raw bool, own unix.Termios)
 
+	// Source, if set before Start, is a socket that the box's output comes from,
+	// instead of the master, which then others use as well; the relay owns it.
+	// Over is told by the relay's thread that it has ended, or that Keys were
+	// typed, after which nothing more is read.
+	Source int
+	Keys   []byte // none if there are none
+	Over   func(keys bool)
+
 	master  int
 	streams Streams
 	open    opener
@@ -46,10 +54,11 @@ const (
 )
 
 // NewRelay makes a relay that has not started. It owns master from here on,
-// and its open file description, which no other process may use.
+// and its open file description, which no other process may use, if there is no
+// Source.
 func NewRelay(master int, s Streams) *Relay {
 	return &Relay{
-		master: master, streams: s, open: reopen, wake: -1,
+		Source: -1, master: master, streams: s, open: reopen, wake: -1,
 		hungUp: make(chan struct{}), gone: make(chan struct{}),
 	}
 }
@@ -100,6 +109,9 @@ func (r *Relay) Close() {
 	if !r.started {
 		r.started = true
 		unix.Close(r.master)
+		if r.Source >= 0 {
+			unix.Close(r.Source)
+		}
 		close(r.gone)
 	}
 	r.mu.Unlock()
