@@ -58,6 +58,13 @@ func (s *scene) whiteout(rel string) {
 	}
 }
 
+// mask is nobox's own whiteout, of what a mask named (plan.Whiteout).
+func (s *scene) mask(rel string) {
+	s.t.Helper()
+	s.whiteout(rel)
+	s.must(os.Chmod(s.upper+"/"+rel, 0o444))
+}
+
 func (s *scene) opaque(rel string) {
 	s.t.Helper()
 	s.must(os.MkdirAll(s.upper+"/"+rel, 0o755))
@@ -214,6 +221,35 @@ func TestAnApplyThatStopsAnywhereGoesOnToTheSameEnd(t *testing.T) {
 		if left := s.list(); len(left) > 0 {
 			t.Errorf("behind %d: left: %q", after, left)
 		}
+	}
+}
+
+// A mask of what was not there leaves a whiteout, and no box deleted anything.
+func TestAWhiteoutOfAMaskIsNoChange(t *testing.T) {
+	s := newScene(t)
+	s.write(s.host+"/d/old", "host")
+	s.begin()
+	s.mask(".env")
+	s.mask("d/.env")
+	s.whiteout("d/old")
+	s.write(s.host+"/.env", "made since")
+	s.write(s.host+"/d/.env", "made since")
+	if got := s.list(); !slices.Equal(got, []string{"deleted d/old"}) {
+		t.Errorf("%q", got)
+	}
+	set, err := Open(s.keep)
+	s.must(err)
+	defer set.Close()
+	cs, err := set.List()
+	s.must(err)
+	s.must(set.Apply(cs, true, func(Change) {}))
+	for _, p := range []string{s.host + "/.env", s.host + "/d/.env", s.upper + "/.env", s.upper + "/d/.env"} {
+		if _, err := os.Lstat(p); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Lstat(s.host + "/d/old"); !os.IsNotExist(err) {
+		t.Errorf("what the box deleted is there: %v", err)
 	}
 }
 

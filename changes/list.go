@@ -260,7 +260,7 @@ func stateOf(at int, rel string, st *unix.Stat_t) State {
 	return s
 }
 
-// whiteout says whether an entry of an upper layer stands for a deletion;
+// whiteout says whether an entry of an upper layer stands for what is not there;
 // overlayfs.rst, "whiteouts and opaque directories".
 func whiteout(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
@@ -379,7 +379,8 @@ func (w *walker) entry(rel string, alone, hides bool) {
 		}
 	}
 	if whiteout(&up) {
-		if there {
+		// One with a mode is nobox's own, of a mask (plan.Whiteout): no box deleted anything.
+		if there && up.Mode&0o7777 == 0 {
 			w.deleted(rel, false)
 		}
 		return

@@ -67,6 +67,7 @@ type PlaceFact struct {
 	Perm     uint32       // the mode without the type
 	Exists   plan.BoxPath // of what is not there, the nearest directory above that is
 	Makeable bool         // of what is not there, with Make: the caller may write to that
+	Owner    [2]uint32    // of what is not there, with Make: uid and gid of that
 	Err      error        // why it could not be looked at, other than not being there
 }
 

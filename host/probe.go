@@ -364,6 +364,9 @@ func place(p Place, known map[string]bool) PlaceFact {
 			}
 			if p.Make {
 				f.Makeable = unix.Access(join(base+cur, ""), unix.W_OK) == nil
+				if unix.Stat(join(base+cur, ""), &st) == nil {
+					f.Owner = [2]uint32{st.Uid, st.Gid}
+				}
 			}
 			return f
 		}

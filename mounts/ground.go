@@ -54,7 +54,7 @@ func (m *builder) know() {
 			continue
 		}
 		m.known[p] = pf
-		if q := (host.Place{Base: p.Base, Path: string(pf.Resolved), Bound: p.Bound}); pf.Resolved != "" {
+		if q := (host.Place{Base: p.Base, Path: string(pf.Resolved), Bound: p.Bound, Make: p.Make}); pf.Resolved != "" {
 			if _, ok := m.known[q]; !ok {
 				pf.Symlink = false
 				m.known[q] = pf

@@ -75,6 +75,8 @@ type piece struct {
 	lacks    []lack // mount points that it lacks
 	tree     plan.Slot
 	readOnly bool // not an overlay: what cannot be a layer
+	absent   []absence
+	held     plan.Slot // the layer that is written to, where there are absences
 }
 
 type lack struct {
@@ -209,6 +211,9 @@ func (m *builder) overlays(entries []*entry) error {
 		}
 	}
 	m.lacking(todo, entries)
+	if err := m.absences(todo, entries); err != nil {
+		return err
+	}
 	if o := m.overRoot; o != nil && !o.upper && !m.worthIt(o) {
 		todo, m.overRoot = todo[1:], nil
 		if len(todo) == 0 {
@@ -233,9 +238,10 @@ func (m *builder) overlays(entries []*entry) error {
 	}
 	n := 0
 	type made struct {
-		o *overlaid
-		p *piece
-		n string
+		o     *overlaid
+		p     *piece
+		n     string
+		layer plan.Slot // that is kept
 	}
 	var all []made
 	for _, o := range todo {
@@ -245,7 +251,7 @@ func (m *builder) overlays(entries []*entry) error {
 			}
 			n++
 			s := strconv.Itoa(n)
-			all = append(all, made{o, p, s})
+			all = append(all, made{o, p, s, 0})
 			if p.skeleton != "" {
 				m.skeleton(o, p, stub, "l"+s)
 			} else {
@@ -271,6 +277,7 @@ func (m *builder) overlays(entries []*entry) error {
 					return &Error{What: "keep the changes of " + plan.Quote(string(p.source)), Flag: k.From, Cause: errors.New("its path is too long to name a directory")}
 				}
 				t := m.NewSlot()
+				all[len(all)-1].layer = t
 				m.Inside(k.From, "", plan.Mkdir{In: keep, Path: layer, Mode: 0o700, MayExist: true})
 				m.Inside(k.From, "what is written is kept here", plan.Mkdir{In: keep, Path: layer + "/upper", Mode: p.perm, MayExist: true})
 				m.Inside(k.From, "", plan.Mkdir{In: keep, Path: layer + "/work", Mode: 0o700, MayExist: true})
@@ -299,6 +306,13 @@ func (m *builder) overlays(entries []*entry) error {
 		}
 		x.p.tree = m.NewSlot()
 		m.Inside(x.o.from, plan.Quote(string(x.p.source))+" as the box may change it", plan.NewFS{Type: "overlay", Options: opts, Attr: attr, Into: x.p.tree})
+	}
+	for _, x := range all {
+		if x.layer == 0 {
+			m.whiteouts(x.p, stub, "u"+x.n)
+		} else {
+			m.whiteouts(x.p, x.layer, "upper")
+		}
 	}
 	m.Inside("", "the overlays have their own hold on it", plan.Detach{Tree: stub})
 	return nil
@@ -436,7 +450,7 @@ func (m *builder) lacking(todo []*overlaid, entries []*entry) {
 		}
 	}
 	for _, e := range entries {
-		if byAt[e.at] == nil && e.What != Make && e.What != Link && e.at != "/" {
+		if byAt[e.at] == nil && e.isGround() {
 			ground[e.at] = true
 		}
 	}
@@ -489,10 +503,6 @@ func (m *builder) lacking(todo []*overlaid, entries []*entry) {
 			need(e.at, fact(e.at), e.SourceKind == host.Dir, 0o755)
 		case Tmpfs:
 			need(e.at, fact(e.at), true, 0o755)
-		case Mask:
-			if e.From != "" {
-				need(e.at, fact(e.at), false, 0o444) // a name that cannot be written
-			}
 		}
 	}
 	if m.v.Rootfs != "" {

@@ -15,6 +15,7 @@ type entry struct {
 	Entry
 	at     string
 	system bool // /proc, /sys or /dev
+	absent bool // a mask of what is not there, and stays so
 }
 
 // A table is the entries settled so far.

@@ -42,6 +42,9 @@ func (m *builder) mask(dir bool) plan.Slot {
 
 // maskPlace puts something empty and read-only over what is there.
 func (m *builder) maskPlace(e *entry) error {
+	if e.absent {
+		return nil // hold
+	}
 	have := m.standing(e.at)
 	if have.Kind == host.None {
 		if e.From == "" {

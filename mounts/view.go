@@ -35,6 +35,11 @@ type View struct {
 	Owner    [2]uint32 // uid and gid of who runs the command
 
 	NoNamespaces []string // types of namespaces that the box may make none of
+
+	// Mapped says whether ids of the host have one inside; nil: all have.
+	Mapped func(uid, gid uint32) bool
+	// Remounts is the flag that lets the box make mounts, "" if none does.
+	Remounts string
 }
 
 // Cgroup is what a box sees of cgroups: those below its own, in a namespace
@@ -147,6 +152,9 @@ func (v View) Places(f *host.Facts) []host.Place {
 				ps = append(ps, host.Place{Base: e.Source, Path: rel, Bound: true})
 			}
 		}
+		if e.What == Mask && e.From != "" {
+			ps = append(ps, v.absent(f, string(e.At), binds)...)
+		}
 		if rel, ok := below("/sys", string(e.At)); ok {
 			ps = append(ps, host.Place{Base: "/sys", Path: rel, Bound: true})
 		}
@@ -211,6 +219,7 @@ type builder struct {
 	known    map[host.Place]host.PlaceFact
 	seal     []*ground            // own file systems to be made read-only at the end
 	hidden   map[string]bool      // places that are masked
+	held     []*piece             // those with absences
 	early    map[string]plan.Slot // trees of binds opened before the root, by their place
 	missing  []string             // of Dirs, what the root lacks
 	overRoot *overlaid            // the root, where it is one
@@ -252,6 +261,7 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (PTY, error) {
 	if err := m.makeStore(); err != nil {
 		return PTY{}, err
 	}
+	m.hold()
 	for _, e := range entries {
 		if err := m.place(e); err != nil {
 			return PTY{}, err

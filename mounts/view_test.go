@@ -520,3 +520,78 @@ func TestAnErrorKeepsItsCause(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAMaskOfNothingInAnOverlayIsAWhiteoutThatIsHeld(t *testing.T) {
+	mask := func(at string) Entry { return Entry{At: plan.BoxPath(at), What: Mask, From: "--mask " + at} }
+	tree := debian.With(nstest.Tree{"/srv/debian/a/b": nstest.Dir, "/srv/debian/ln": nstest.Link("a/b")})
+	view := func(masks ...string) View {
+		v := View{Rootfs: "/srv/debian", From: "--rootfs", Overlay: "--overlay"}
+		for _, m := range masks {
+			v.Entries = append(v.Entries, mask(m))
+		}
+		return v
+	}
+	whiteouts := func(p *plan.Plan) (out []string) {
+		for _, w := range actions[plan.Whiteout](p) {
+			out = append(out, w.Path)
+		}
+		return out
+	}
+	tests := []struct {
+		masks  []string
+		want   []string
+		copied int
+	}{
+		{[]string{"/none"}, []string{"u1/none"}, 0},
+		{[]string{"/a/b/none", "/a/b/too"}, []string{"u1/a/b/none", "u1/a/b/too"}, 1},
+		{[]string{"/ln/none"}, []string{"u1/a/b/none"}, 1},
+		{[]string{"/a/none/x", "/a/none/y/z"}, []string{"u1/a/none"}, 1}, // the first that is missing, once
+		{[]string{"/a/b"}, nil, 0},
+	}
+	for _, tt := range tests {
+		p := must(t, view(tt.masks...), tree)
+		if got := whiteouts(p); !slices.Equal(got, tt.want) || len(actions[plan.CopyUp](p)) != tt.copied {
+			t.Errorf("%q: %q, %d copied up", tt.masks, got, len(actions[plan.CopyUp](p)))
+		}
+	}
+
+	// A directory of an owner without an id inside: nothing can be made there.
+	v := view("/a/b/none", "/none")
+	v.Mapped = func(uint32, uint32) bool { return false }
+	if got := whiteouts(must(t, v, tree)); !slices.Equal(got, []string{"u1/none"}) {
+		t.Errorf("in a directory of nobody's: %q", got)
+	}
+	v = view("/none")
+	v.Remounts = "--allow-userns"
+	if _, err := steps(v, tree); err == nil || !strings.Contains(err.Error(), "with --allow-userns the box could make it") {
+		t.Error(err)
+	}
+
+	// What an earlier box left counts.
+	keep := View{Rootfs: "/srv/debian", From: "--rootfs", Overlay: "--overlay", Keep: &Keep{Dir: "/srv/keep", From: "--overlay-dir"}}
+	upper := string(keep.Keep.upperOf("/srv/debian"))
+	left := nstest.Tree{upper + "/made/x": nstest.File, upper + "/gone": nstest.Device(0, 0), upper + "/gone2": nstest.Device(0, 0), "/srv/debian/gone2": nstest.File}
+	for at, want := range map[string]string{"/made/x": "covered", "/made/y": "error", "/gone": "held", "/gone2": "held", "/new": "made"} {
+		v := keep
+		v.Entries = []Entry{mask(at)}
+		f := nstest.Facts()
+		all := tree.With(left)
+		all.Answer(f, host.Questions{Places: v.Places(f)})
+		all.Answer(f, host.Questions{Places: v.Places(f)})
+		b := &plan.Builder{}
+		_, err := v.Steps(b, f)
+		p := &plan.Plan{Steps: b.Steps}
+		got := "covered"
+		switch {
+		case err != nil:
+			got = "error"
+		case len(whiteouts(p)) > 0:
+			got = "made"
+		case !slices.Contains(attached(p), at):
+			got = "held"
+		}
+		if got != want {
+			t.Errorf("%s with what is kept: %s, want %s (%v)", at, got, want, err)
+		}
+	}
+}

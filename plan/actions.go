@@ -704,8 +704,8 @@ func (a Attach) Cannot() string {
 	return what + " at " + quote(string(a.At))
 }
 
-// AttachIn mounts a tree at a name directly in a file system that nobox made
-// and nothing else can have changed.
+// AttachIn mounts a tree at a name in a file system that nobox made, or holds
+// where nothing else can reach it.
 type AttachIn struct {
 	Tree Slot   `json:"tree"`
 	In   Slot   `json:"in"`
@@ -763,6 +763,32 @@ func (a File) String() string {
 	return s + ": " + quote(a.Content)
 }
 func (a File) Cannot() string { return "write /" + a.Path }
+
+// CopyUp has an overlay make its own copy of a directory, with owner, mode and
+// attributes, in the layer that is written to. No component may be a link.
+type CopyUp struct {
+	In   Slot   `json:"in"`
+	Path string `json:"path"`
+}
+
+func (a CopyUp) String() string {
+	return fmt.Sprintf("have overlay #%d copy up the directory %s", a.In, quote(a.Path))
+}
+func (a CopyUp) Cannot() string { return "copy up /" + a.Path }
+
+// Whiteout makes, in a layer that an overlay writes to, the device 0:0 by which
+// a name is not there in the overlay; overlayfs.rst, "whiteouts and opaque
+// directories". One of nobox's own has the mode 0444, where the kernel's have
+// none: what a box deleted can be told from what it was never to have.
+type Whiteout struct {
+	In   Slot   `json:"in"`
+	Path string `json:"path"`
+}
+
+func (a Whiteout) String() string {
+	return fmt.Sprintf("make the whiteout %s in tree #%d", quote(a.Path), a.In)
+}
+func (a Whiteout) Cannot() string { return "make a whiteout of " + quote(a.Path) }
 
 // Symlink makes a symbolic link at a name directly in a tree.
 type Symlink struct {

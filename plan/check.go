@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +65,7 @@ var checks = [...]struct {
 	{"paths", badPath},
 	{"nul", nulByte},
 	{"writable", writableUnasked},
+	{"whiteouts", badWhiteout},
 	{"nosuid-nodev", suidOrDevices},
 	{"capabilities", badCapabilities},
 	{"securebits", badSecurebits},
@@ -149,6 +151,8 @@ const (
 	kindFile
 	kindSymlink
 	kindChown
+	kindCopyUp
+	kindWhiteout
 	kindPivot
 	kindOpenPTY
 	kindSendPTY
@@ -266,6 +270,10 @@ func kindOf(a Action) kind {
 		return kindSymlink
 	case Chown:
 		return kindChown
+	case CopyUp:
+		return kindCopyUp
+	case Whiteout:
+		return kindWhiteout
 	case Pivot:
 		return kindPivot
 	case OpenPTY:
@@ -332,7 +340,7 @@ var traits = [kinds]trait{
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views,
 	kindPrivateMounts:   views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
-	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindPivot: views,
+	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindCopyUp: views, kindWhiteout: views, kindPivot: views,
 	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
 	kindOpenPTY: makes, kindOpenDevpts: makes, kindMakeTun: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
 }
@@ -880,6 +888,10 @@ func nameInTree(a Action) (string, bool) {
 		return a.Name, true
 	case Chown:
 		return a.Path, true
+	case CopyUp:
+		return a.Path, true
+	case Whiteout:
+		return a.Path, true
 	}
 	return "", false
 }
@@ -993,6 +1005,10 @@ func hasNUL(a Action) bool {
 		return nul(a.Name) || nul(a.Target)
 	case Chown:
 		return nul(a.Path)
+	case CopyUp:
+		return nul(a.Path)
+	case Whiteout:
+		return nul(a.Path)
 	case Chdir:
 		return nul(string(a.Path))
 	case Landlock:
@@ -1092,6 +1108,10 @@ func writableUnasked(s *survey) *CheckError {
 			in = a.In
 		case Chown:
 			in = a.In
+		case CopyUp:
+			in = a.In
+		case Whiteout:
+			in = a.In
 		}
 		if into > 0 && int(into) < len(outside) {
 			outside[into] = true
@@ -1101,6 +1121,66 @@ func writableUnasked(s *survey) *CheckError {
 		}
 	}
 	return nil
+}
+
+// badWhiteout: a name whose whiteout is no mount point can be made, and so can
+// one in a directory that can be removed and made again (vfs_rename in
+// fs/namei.c). And chown(2) of no ids is without effect in an overlay alone.
+func badWhiteout(s *survey) *CheckError {
+	if s.of[kindCopyUp].n+s.of[kindWhiteout].n == 0 {
+		return nil
+	}
+	overlay := map[Slot]bool{}
+	for i := range s.Steps {
+		switch a := s.Steps[i].Do.(type) {
+		case NewFS:
+			for _, o := range a.Options {
+				overlay[a.Into] = overlay[a.Into] || a.Type == "overlay" && o.Key == "upperdir"
+			}
+		case CopyUp:
+			if !overlay[a.In] {
+				return s.at(i, "something is copied up in what is no overlay")
+			}
+		case Whiteout:
+			if rest, ok := s.heldBelow(a); !ok {
+				return s.at(i, "a whiteout that can be written")
+			} else if rest != "" {
+				return s.at(i, "a whiteout in a directory that can be made again")
+			}
+		}
+	}
+	return nil
+}
+
+// heldBelow says whether something is mounted on a whiteout, and which of the
+// directories above it in its layer nothing is mounted on, "" if there is none.
+func (s *survey) heldBelow(w Whiteout) (dir string, ok bool) {
+	for i := range s.Steps {
+		layer, is := s.Steps[i].Do.(CopyTree)
+		if !is || layer.Of != w.In {
+			continue
+		}
+		rel, below := strings.CutPrefix(w.Path, layer.Path+"/")
+		if !below {
+			continue
+		}
+		held := map[string]bool{}
+		for _, x := range s.Steps {
+			if a, is := x.Do.(AttachIn); is && a.In == layer.Into {
+				held[a.Name] = true
+			}
+		}
+		if !held[rel] {
+			continue
+		}
+		for d := path.Dir(rel); d != "."; d = path.Dir(d) {
+			if !held[d] {
+				return d, true
+			}
+		}
+		return "", true
+	}
+	return "", false
 }
 
 // suidOrDevices: a new file system may go without nodev, because a superblock

@@ -14,7 +14,7 @@ import (
 var everyAction = []Action{
 	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
-	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
+	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
 	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
 }
@@ -55,6 +55,7 @@ type shape struct {
 	helper   bool // one of a program of the host's, and a published port
 	scope    bool // limited, in a scope of systemd's
 	cgroup   bool // limited, in a cgroup that was there
+	overlay  bool // a root that is written to in memory, and lacks a name
 }
 
 // good are the plans that the bad ones are made from.
@@ -69,6 +70,7 @@ var good = map[string]shape{
 	"helper":            {reaper: true, terminal: true, helper: true},
 	"scope":             {reaper: true, scope: true},
 	"cgroup":            {reaper: true, cgroup: true},
+	"overlay":           {reaper: true, overlay: true},
 }
 
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
@@ -137,7 +139,22 @@ func (g shape) plan() *Plan {
 
 	b.Inside("", "what is mounted here stays here", PrivateMounts{})
 	root := b.NewSlot()
-	if g.rootfs {
+	held := Slot(0)
+	switch {
+	case g.overlay:
+		stub := b.NewSlot()
+		held = b.NewSlot()
+		b.Inside("--overlay", "a place for layers", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub})
+		b.Inside("", "", AttachRoot{stub})
+		b.Inside("--overlay", "", Mkdir{In: stub, Path: "u1", Mode: 0o755})
+		b.Inside("--overlay", "", Mkdir{In: stub, Path: "w1", Mode: 0o755})
+		b.Inside("", "an overlay names its layers by path", EnterTree{stub})
+		b.Inside("--overlay", "", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian"}, {"upperdir", "u1"}, {"workdir", "w1"}}, share, root})
+		b.Inside("--mask /srv/none", "", CopyUp{root, "srv"})
+		b.Inside("--mask /srv/none", "", Whiteout{stub, "u1/srv/none"})
+		b.Inside("--mask /srv/none", "", CopyTree{Of: stub, Path: "u1", Attr: &mask, Into: held})
+		b.Inside("", "the overlay has its own hold on it", Detach{stub})
+	case g.rootfs:
 		stub := b.NewSlot()
 		b.Inside("--read-only", "mount points that the root lacks", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub})
 		b.Inside("--rootfs", "", Mkdir{In: stub, Path: "proc", Mode: 0o755, MayExist: true})
@@ -145,10 +162,24 @@ func (g shape) plan() *Plan {
 		b.Inside("", "the overlay names its lower layers by path", EnterTree{stub})
 		b.Inside("--rootfs", "the root, with the mount points it lacks", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian:."}}, view, root})
 		b.Inside("", "the overlay has its own hold on it", Detach{stub})
-	} else {
+	default:
 		b.Inside("", "the host view", OpenTree{"/", true, view, root})
 	}
 	b.Inside("", "", AttachRoot{root})
+	if g.overlay {
+		store, name, dir := b.NewSlot(), b.NewSlot(), b.NewSlot()
+		b.Inside("", "nobox's own files", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, store})
+		b.Inside("", "", Attach{store, root, "/dev", true, "mount nobox's own files"})
+		for _, d := range []string{"held1", "dir"} {
+			b.Inside("", "", Mkdir{In: store, Path: d, Mode: 0o555})
+		}
+		b.Inside("", "", File{In: store, Path: "file", Mode: 0o444})
+		b.Inside("", "", AttachIn{held, store, "held1"})
+		b.Inside("", "", CopyTree{Of: store, Path: "file", Attr: &mask, Into: name})
+		b.Inside("", "", AttachIn{name, held, "srv/none"})
+		b.Inside("", "", CopyTree{Of: store, Path: "dir", Attr: &mask, Into: dir})
+		b.Inside("", "", AttachIn{dir, held, "srv"})
+	}
 
 	dev, null, pts := b.NewSlot(), b.NewSlot(), b.NewSlot()
 	b.Inside("", "the few devices a program needs", NewFS{"tmpfs", []Option{{"mode", "0755"}}, device, dev})
@@ -191,7 +222,7 @@ func (g shape) plan() *Plan {
 	data := b.NewSlot()
 	b.Inside(`-v "/srv/my data:/data"`, "", OpenTree{"/srv/my data", true, share, data})
 	b.Inside(`-v "/srv/my data:/data"`, "", Attach{Tree: data, Root: root, At: "/data", What: `bind "/srv/my data"`})
-	if !g.rootfs {
+	if !g.rootfs && !g.overlay {
 		work, pin := b.NewSlot(), b.NewSlot()
 		b.Inside("", "the working directory", OpenTree{WorkingDirectory, true, share, work})
 		b.Inside("", "", Attach{Tree: work, Root: root, At: "/home/me/work", What: "bind /home/me/work"})

@@ -48,6 +48,10 @@ func Takes(a Action) []Slot {
 		return []Slot{a.In}
 	case Chown:
 		return []Slot{a.In}
+	case CopyUp:
+		return []Slot{a.In}
+	case Whiteout:
+		return []Slot{a.In}
 	case Pivot:
 		return []Slot{a.Root}
 	case LimitNamespaces:

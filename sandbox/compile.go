@@ -53,6 +53,13 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if !o.AllowUserns {
 		v.view.NoNamespaces = []string{"user"}
 	}
+	v.view.Mapped = func(uid, gid uint32) bool { return mapped(ids.BoxUID(uid)) && mapped(ids.BoxGID(gid)) }
+	switch {
+	case o.AllowUserns:
+		v.view.Remounts = "--allow-userns"
+	case caps.keep&(1<<unix.CAP_SYS_ADMIN) != 0:
+		v.view.Remounts = "--cap-add"
+	}
 
 	p := &plan.Plan{Notes: v.notes}
 	if ids.Note != "" {

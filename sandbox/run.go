@@ -100,6 +100,9 @@ func probe(o Options) host.Facts {
 
 func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
 	f.Look(MoreQuestions(o, f))
+	if o.OverlayDir != "" && len(o.Masks) > 0 {
+		f.Look(MoreQuestions(o, f)) // what is kept of a place, where that leads
+	}
 	p, err := Compile(o, f)
 	if err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ const (
 	ip6RtPrioUser        = 1024
 	sizeofMessage        = 16
 	resolveInRoot        = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+	resolveStrictly      = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 	oPath                = unix.O_PATH | unix.O_CLOEXEC
 	ambientClearAll      = unix.PR_CAP_AMBIENT_CLEAR_ALL
 )
@@ -565,6 +566,26 @@ func (l *lowerer) action(a plan.Action) error {
 			l.call(unix.SYS_WRITE, t, l.str(a.Content), num(len(a.Content))).want = int32(len(a.Content))
 		}
 		l.done(t)
+
+	case plan.CopyUp:
+		// chown(2) of no ids changes nothing; an overlay copies up first
+		// (fs/overlayfs/inode.c, ovl_setattr).
+		t := l.openIn(l.slot(a.In), a.Path, oPath|unix.O_DIRECTORY, 0, resolveStrictly)
+		l.call(unix.SYS_FCHOWNAT, t, l.str(""), num(^uint32(0)), num(^uint32(0)), hex(unix.AT_EMPTY_PATH))
+		l.done(t)
+
+	case plan.Whiteout:
+		mknod := func(dir arg, name string) {
+			l.call(unix.SYS_MKNODAT, dir, l.str(name), hex(unix.S_IFCHR|0o444), num(0))
+		}
+		i := strings.LastIndexByte(a.Path, '/')
+		if i < 0 {
+			mknod(l.slot(a.In), a.Path)
+			return nil
+		}
+		dir := l.openIn(l.slot(a.In), a.Path[:i], oPath|unix.O_DIRECTORY, 0, resolveStrictly)
+		mknod(dir, a.Path[i+1:])
+		l.done(dir)
 
 	case plan.Symlink:
 		l.call(unix.SYS_SYMLINKAT, l.str(a.Target), l.slot(a.In), l.str(a.Name))

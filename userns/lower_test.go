@@ -26,6 +26,7 @@ var inside = []plan.Action{
 	plan.EnterTree{Tree: 1}, plan.Detach{Tree: 1}, plan.AttachRoot{Tree: 1}, plan.Attach{Tree: 1, Root: 2, At: "/a", NoSymlinks: true},
 	plan.AttachIn{Tree: 1, In: 2, Name: "a"}, plan.SetAttr{Tree: 1, Attr: plan.Attr{NoExec: true}}, plan.Mkdir{In: 1, Path: "a/b", Mode: 0o755, MayExist: true},
 	plan.File{In: 1, Path: "a", Mode: 0o644, Content: "text"}, plan.Symlink{In: 1, Name: "a", Target: "b"}, plan.Chown{In: 1, Path: "0", UID: 1, GID: 5},
+	plan.CopyUp{In: 1, Path: "a/b"}, plan.Whiteout{In: 1, Path: "u1"}, plan.Whiteout{In: 1, Path: "u1/a/b"},
 	plan.Pivot{Root: 1}, plan.OpenPTY{Devpts: 1, Master: 5, Peer: 6}, plan.SendPTY{Master: 5}, plan.NewSession{},
 	plan.TakeTTY{Peer: 6, Streams: [3]bool{true, false, true}}, plan.Foreground{Terminal: true}, plan.DropBounding{Keep: 1, Last: 40},
 	plan.SetCaps{Keep: 1 << 40}, plan.NoNewPrivs{}, plan.NotDumpable{}, plan.Chdir{Path: "/"}, plan.SetUmask{Mask: 0o22},

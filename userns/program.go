@@ -66,7 +66,7 @@ func syscallNames() map[uintptr]string {
 		unix.SYS_UNSHARE: "unshare", unix.SYS_SETNS: "setns", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SOCKET: "socket", unix.SYS_IOCTL: "ioctl",
 		unix.SYS_MOUNT: "mount", unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOUNT_SETATTR: "mount_setattr",
 		unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
-		unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_SYMLINKAT: "symlinkat",
+		unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_MKNODAT: "mknodat", unix.SYS_SYMLINKAT: "symlinkat",
 		unix.SYS_FCHOWNAT: "fchownat", unix.SYS_FCHDIR: "fchdir", unix.SYS_CHDIR: "chdir",
 		unix.SYS_PIVOT_ROOT: "pivot_root", unix.SYS_UMOUNT2: "umount2", unix.SYS_SENDMSG: "sendmsg",
 		unix.SYS_SETSID: "setsid", unix.SYS_DUP3: "dup3", unix.SYS_SETPGID: "setpgid",
