@@ -603,7 +603,7 @@ no-new-privileges is accepted, since it always holds.`,
 		help: "nobox's own (default), lo alone, or the host's",
 		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), or one by a program of the host's (pasta, slirp4netns).
 
-user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun the box has lo alone, and a line says so; asked for by flag, that is an error.
+user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun one of a pair of devices takes its place, as --explain says; where that cannot be made either the box has lo alone, and a line says so; asked for by flag, that is an error.
 
 With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.
 
@@ -949,7 +949,7 @@ Where no flag asks for a limit there is no cgroup and none is asked for. Inside,
 		name: "report", arg: "FILE", bare: reportToStderr, takes: takesFile, group: groupLimits,
 		what: "report",
 		help: "tell what the box took: on stderr, or in FILE",
-		long: `Tells when the box has ended what it took: time, CPU time, the peak of memory, swap and processes, what was read from disks and written to them, how long it was throttled, how often the kernel killed a process for want of memory, and how it ended. It goes to stderr, or to FILE, as JSON if that ends in .json.
+		long: `Tells when the box has ended what it took: time, CPU time, the peak of memory, swap and processes, what was read from disks and written to them, how long it was throttled, how often the kernel killed a process for want of memory, how it ended, and what the policy of its network refused. It goes to stderr, or to FILE, as JSON if that ends in .json.
 
 The numbers are those of the box's cgroup, which counts everything inside. Where none can be had they are those that the kernel keeps for processes that were waited for, and the report says so.`,
 		set: func(v string, o *Invocation) error {

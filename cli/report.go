@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/plan"
 	"nobox/sandbox"
 )
 
@@ -65,6 +66,9 @@ func reportText(r *sandbox.Result) string {
 	} else {
 		line("counted", "by rusage: the command and those it waited for; there was no cgroup")
 	}
+	for _, to := range r.Refused {
+		line("refused", clean(to))
+	}
 	return b.String()
 }
 
@@ -111,6 +115,7 @@ func reportJSON(r *sandbox.Result) string {
 		{"io_write_bytes", count(u.Write)},
 		{"oom_kills", count(u.OOMKills)},
 		{"pids_refused", count(u.PidsRefused)},
+		{"network_refused", refusedJSON(r.Refused)},
 	} {
 		if i > 0 {
 			b.WriteString(",\n")
@@ -119,4 +124,18 @@ func reportJSON(r *sandbox.Result) string {
 	}
 	b.WriteString("\n}\n")
 	return b.String()
+}
+
+// refusedJSON is what the network's policy refused: an array of objects, with
+// where to and why.
+func refusedJSON(refused []string) string {
+	s := "["
+	for i, r := range refused {
+		to, why, _ := strings.Cut(r, " (")
+		if i > 0 {
+			s += ", "
+		}
+		s += `{"to": ` + plan.JSONString(to) + `, "why": ` + plan.JSONString(strings.TrimSuffix(why, ")")) + "}"
+	}
+	return s + "]"
 }

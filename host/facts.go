@@ -20,6 +20,7 @@ type Questions struct {
 	FDs     []int           // descriptors that are to be open
 	Program string          // of the host's, that makes the box's network
 	Ports   bool            // whether ::1 can be listened at
+	Tun     bool            // whether the caller may open /dev/net/tun
 	Cgroups bool            // what there is for limits
 	Cgroup  string          // a cgroup to look at, by its path or its path in the hierarchy
 	Disks   []string        // paths whose block device is wanted
@@ -146,7 +147,8 @@ type Facts struct {
 	Cgroups *Cgroups // nil if not asked for
 	Disks   map[string]Disk
 
-	// Refused holds the facts that a start found untrue, and how.
+	// Refused holds the facts that a start found untrue, and how; that of a tun
+	// may be known before.
 	Refused map[plan.Fact]string
 }
 

@@ -67,6 +67,11 @@ func Probe(q Questions) Facts {
 	if q.Ports {
 		f.IPv6Loopback = ipv6Loopback()
 	}
+	if q.Tun {
+		if err := unix.Faccessat(unix.AT_FDCWD, "/dev/net/tun", unix.R_OK|unix.W_OK, 0); err != nil {
+			f.Refused = map[plan.Fact]string{plan.FactTun: err.Error()}
+		}
+	}
 	f.Mounts = mounts()
 	if q.Cgroups {
 		f.Cgroups = f.cgroups(q.Cgroup)

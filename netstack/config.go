@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ import (
 // Config is what the network is to be, as nobox gives it by arguments.
 type Config struct {
 	MTU      int
+	Ethernet [6]byte      // the box's link address, where its device is one of a pair
+	Pair     bool         // which it is: what comes is Ethernet, from a packet socket
 	Gateways []netip.Addr // what answers for the host, of each family
 	Resolver []netip.Addr // what answers questions for names, of each family
 
@@ -50,6 +53,14 @@ func ParseConfig(args []string) (Config, error) {
 	fs.Var((*addrs)(&c.Resolver), "resolver", "")
 	fs.Var((*addrs)(&c.Upstream), "dns", "")
 	fs.BoolVar(&c.Log, "log", false, "")
+	fs.Func("ethernet", "", func(v string) error {
+		a, err := net.ParseMAC(v)
+		if err == nil && len(a) != len(c.Ethernet) {
+			err = errors.New("no Ethernet address")
+		}
+		c.Pair = err == nil && copy(c.Ethernet[:], a) > 0
+		return err
+	})
 	fs.Func("host-port", "", func(v string) error {
 		p, err := strconv.ParseUint(v, 10, 16)
 		c.HostPorts = append(c.HostPorts, uint16(p))

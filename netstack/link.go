@@ -25,6 +25,11 @@ type link struct {
 	conn syscall.RawConn
 	mtu  uint32
 
+	// frame is what stands before a packet to the box besides its virtio-net
+	// header: an Ethernet header without the type, where the other end of the
+	// device is a packet socket; nil where it is a tun.
+	frame []byte
+
 	// intercept sees each packet before the stack, and may take it.
 	intercept func(proto tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) bool
 
@@ -45,7 +50,17 @@ const (
 	vnetNeedsCsum = 1
 	vnetGSOTCPv4  = 1
 	vnetGSOTCPv6  = 4
+	vnetGSOUDP    = 5 // since Linux 6.2
+	vnetGSOECN    = 0x80
 )
+
+// pair has the link work on a packet socket: what comes and goes has Ethernet
+// headers, the box's of its own address since it asks nobody for another
+// (IFF_NOARP), and the kernel hands over segments of UDP as well, which a tun
+// is not told that it may.
+func (l *link) pair(box [6]byte) {
+	l.frame = append(box[:], 2, 0, 0, 0, 0, 1, 0, 0)
+}
 
 // newLink takes over fd, which is non-blocking.
 func newLink(fd int, mtu uint32) (*link, error) {
@@ -64,9 +79,9 @@ func newLink(fd int, mtu uint32) (*link, error) {
 // into a view that any fits into; what fills less than half of one moves to a
 // smaller, so that the stack keeps no more memory than twice what was sent.
 func (l *link) read() error {
-	var hdr [vnetHdrLen]byte
+	hdr := make([]byte, vnetHdrLen+len(l.frame))
 	var view *buffer.View
-	iovs := [][]byte{hdr[:], nil}
+	iovs := [][]byte{hdr, nil}
 	for {
 		if view == nil {
 			view = buffer.NewViewSize(buffer.MaxChunkSize)
@@ -83,12 +98,19 @@ func (l *link) read() error {
 		}); e != nil {
 			return e
 		}
+		if err == unix.EINVAL && l.frame != nil {
+			continue // segments of a kind that this kernel has no word for; packet(7)
+		}
 		if err != nil {
 			return err
 		}
-		n -= vnetHdrLen
+		n -= len(hdr)
 		switch {
-		case n <= 0:
+		case n <= 0 || l.frame != nil && !ip(hdr[vnetHdrLen:]):
+		case hdr[1]&^vnetGSOECN == vnetGSOUDP:
+			for _, p := range datagramsOf(iovs[1][:n], int(binary.NativeEndian.Uint16(hdr[4:]))) {
+				l.deliver(buffer.MakeWithData(p))
+			}
 		case n <= buffer.MaxChunkSize/2:
 			l.deliver(buffer.MakeWithData(iovs[1][:n]))
 		default:
@@ -97,6 +119,55 @@ func (l *link) read() error {
 			view = nil
 		}
 	}
+}
+
+// ip says whether an Ethernet header is before an IP packet.
+func ip(h []byte) bool {
+	t := binary.BigEndian.Uint16(h[12:])
+	return t == unix.ETH_P_IP || t == unix.ETH_P_IPV6
+}
+
+// datagramsOf takes a packet apart that carries several datagrams of a size,
+// the last perhaps shorter, as what sends many at once (UDP_SEGMENT, udp(7))
+// leaves to the device. What is no such packet gives none.
+func datagramsOf(p []byte, size int) (out [][]byte) {
+	at := 0
+	switch {
+	case len(p) >= header.IPv4MinimumSize && p[0]>>4 == 4:
+		at = int(p[0]&15) * 4
+		if at < header.IPv4MinimumSize || p[9] != uint8(header.UDPProtocolNumber) {
+			return nil
+		}
+	case len(p) >= header.IPv6MinimumSize && p[0]>>4 == 6:
+		at = header.IPv6MinimumSize
+		if p[6] != uint8(header.UDPProtocolNumber) {
+			return nil
+		}
+	default:
+		return nil
+	}
+	body := at + header.UDPMinimumSize
+	if size < 1 || len(p) < body {
+		return nil
+	}
+	for rest := p[body:]; len(rest) > 0; {
+		n := min(size, len(rest))
+		q := make([]byte, body+n)
+		copy(q, p[:body])
+		copy(q[body:], rest[:n])
+		rest = rest[n:]
+		header.UDP(q[at:]).SetLength(uint16(header.UDPMinimumSize + n))
+		if q[0]>>4 == 4 {
+			h := header.IPv4(q)
+			h.SetTotalLength(uint16(len(q)))
+			h.SetChecksum(0)
+			h.SetChecksum(^h.CalculateChecksum())
+		} else {
+			header.IPv6(q).SetPayloadLength(uint16(header.UDPMinimumSize + n))
+		}
+		out = append(out, q)
+	}
+	return out
 }
 
 // deliver hands one packet, as it came from the box, to the stack.
@@ -144,10 +215,10 @@ func (l *link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 func (l *link) write(pkt *stack.PacketBuffer) tcpip.Error {
 	var hdr [vnetHdrLen]byte
 	if g := pkt.GSOOptions; g.Type != stack.GSONone {
-		binary.NativeEndian.PutUint16(hdr[2:], uint16(pkt.HeaderSize()))
+		binary.NativeEndian.PutUint16(hdr[2:], uint16(pkt.HeaderSize()+len(l.frame)))
 		if g.NeedsCsum {
 			hdr[0] = vnetNeedsCsum
-			binary.NativeEndian.PutUint16(hdr[6:], g.L3HdrLen)
+			binary.NativeEndian.PutUint16(hdr[6:], g.L3HdrLen+uint16(len(l.frame)))
 			binary.NativeEndian.PutUint16(hdr[8:], g.CsumOffset)
 		}
 		if pkt.Data().Size() > int(g.MSS) {
@@ -165,7 +236,18 @@ func (l *link) write(pkt *stack.PacketBuffer) tcpip.Error {
 // link.
 func (l *link) writev(hdr []byte, parts [][]byte) tcpip.Error {
 	var room [8][]byte
-	iovs := append(append(room[:0], hdr), parts...)
+	iovs := append(room[:0], hdr)
+	if l.frame != nil {
+		var frame [14]byte
+		copy(frame[:], l.frame)
+		kind := uint16(unix.ETH_P_IP)
+		if firstByte(parts)>>4 == 6 {
+			kind = unix.ETH_P_IPV6
+		}
+		binary.BigEndian.PutUint16(frame[12:], kind)
+		iovs = append(iovs, frame[:])
+	}
+	iovs = append(iovs, parts...)
 	var err error
 	if e := l.conn.Control(func(fd uintptr) {
 		for {
@@ -183,6 +265,15 @@ func (l *link) writev(hdr []byte, parts [][]byte) tcpip.Error {
 		return &tcpip.ErrAborted{}
 	}
 	return nil
+}
+
+func firstByte(parts [][]byte) byte {
+	for _, p := range parts {
+		if len(p) > 0 {
+			return p[0]
+		}
+	}
+	return 0
 }
 
 // inject writes an IP packet that the stack did not make.

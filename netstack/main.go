@@ -35,29 +35,41 @@ func Main(args []string) int {
 		say(err.Error())
 		return 1
 	}
-	if err := start(c, deviceFD); err != nil {
+	l, err := start(c, deviceFD)
+	if err != nil {
 		say("cannot run the network: " + err.Error())
 		return 1
 	}
-	for {
-		_, fd, err := receive()
-		if err != nil {
-			return 0 // nobox is gone, and with it the box
+	code := make(chan int, 2)
+	go func() {
+		say("cannot read what the box sends: " + l.read().Error())
+		code <- 1
+	}()
+	go func() {
+		for {
+			_, fd, err := receive()
+			if err != nil {
+				break // nobox is gone, and with it the box
+			}
+			unix.Close(fd) // no message is known
 		}
-		unix.Close(fd) // no message is known
-	}
+		code <- 0
+	}()
+	return <-code
 }
 
-func start(c Config, fd int) error {
+func start(c Config, fd int) (*link, error) {
 	l, err := newLink(fd, uint32(c.MTU))
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if c.Pair {
+		l.pair(c.Ethernet)
 	}
 	if _, err := newNetwork(c, l, say); err != nil {
-		return err
+		return nil, err
 	}
-	go l.read()
-	return nil
+	return l, nil
 }
 
 // receive waits for a message, and the descriptor that came with it or -1.

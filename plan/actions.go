@@ -343,6 +343,18 @@ type TakeNamespaces struct{}
 func (TakeNamespaces) String() string { return "receive the box's user and network namespaces" }
 func (TakeNamespaces) Cannot() string { return "receive the box's namespaces" }
 
+// TakeSwitch receives a socket of the box's network. Should the network's process
+// end before the box nobox takes the device down by it and ends the connections,
+// so that what is inside learns of it at once.
+type TakeSwitch struct {
+	Device string `json:"device"`
+}
+
+func (a TakeSwitch) String() string {
+	return fmt.Sprintf("receive a socket of the box's network, to take %s down should the network's process end", quote(a.Device))
+}
+func (TakeSwitch) Cannot() string { return "receive a socket of the box's network" }
+
 // StartForwarder starts nobox's forwarder in the box's user and network
 // namespaces and no other of the box's: it connects there what comes in by the
 // sockets of Listen.
@@ -495,6 +507,26 @@ func (a MakeTun) String() string {
 }
 func (a MakeTun) Cannot() string { return "make a network device by /dev/net/tun" }
 
+// MakeVeth makes the same where /dev/net/tun is not to be had: one of a pair of
+// devices, whose packets a process reads and writes through a packet socket on
+// the other, PACKET_VNET_HDR; veth(4), packet(7). That other one stays in the
+// network namespace that the process was in, and which the process leaves for
+// one more, the box's: nobody else is there, so that the box neither sees it nor
+// gets at it. The devices are Ethernet, and Address is the link address of the
+// box's.
+type MakeVeth struct {
+	Name    string `json:"name"`
+	Index   uint32 `json:"index"`
+	MTU     int    `json:"mtu"`
+	Address string `json:"address"`
+	Into    Slot   `json:"into"`
+}
+
+func (a MakeVeth) String() string {
+	return fmt.Sprintf("enter one more new network namespace, and make the network device %s there, paired with one in that left behind, its packets through #%d", quote(a.Name), a.Into)
+}
+func (a MakeVeth) Cannot() string { return "make a pair of network devices" }
+
 // Device gives a network device its MTU and address, brings it up, and sends
 // all there is no other route for through it; netdevice(7).
 type Device struct {
@@ -531,6 +563,13 @@ func (a SendNet) String() string {
 	return fmt.Sprintf("hand the packets of #%d to the network's process", a.Device)
 }
 func (SendNet) Cannot() string { return "hand out the network device" }
+
+// SendSwitch hands out a socket of the box's network namespace, by which whoever
+// has power over the namespace can take its devices down and end its connections.
+type SendSwitch struct{}
+
+func (SendSwitch) String() string { return "hand nobox a socket of the box's network" }
+func (SendSwitch) Cannot() string { return "hand out a socket of the box's network" }
 
 // SendNamespaces hands the box's user and network namespaces out.
 type SendNamespaces struct{}

@@ -118,6 +118,7 @@ const (
 	kindStartNet
 	kindListen
 	kindTakeNamespaces
+	kindTakeSwitch
 	kindStartForwarder
 	kindStartHelper
 	kindDieWithParent
@@ -130,9 +131,11 @@ const (
 	kindHostname
 	kindLoopbackUp
 	kindMakeTun
+	kindMakeVeth
 	kindDevice
 	kindDeviceIPv6
 	kindSendNet
+	kindSendSwitch
 	kindSendNamespaces
 	kindLocalRoutes
 	kindPingGroups
@@ -204,6 +207,8 @@ func kindOf(a Action) kind {
 		return kindListen
 	case TakeNamespaces:
 		return kindTakeNamespaces
+	case TakeSwitch:
+		return kindTakeSwitch
 	case StartForwarder:
 		return kindStartForwarder
 	case StartHelper:
@@ -228,12 +233,16 @@ func kindOf(a Action) kind {
 		return kindLoopbackUp
 	case MakeTun:
 		return kindMakeTun
+	case MakeVeth:
+		return kindMakeVeth
 	case Device:
 		return kindDevice
 	case DeviceIPv6:
 		return kindDeviceIPv6
 	case SendNet:
 		return kindSendNet
+	case SendSwitch:
+		return kindSendSwitch
 	case SendNamespaces:
 		return kindSendNamespaces
 	case LocalRoutes:
@@ -335,14 +344,14 @@ const (
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost,
 	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
-	kindListen: onHost, kindTakeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
+	kindListen: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views,
 	kindPrivateMounts:   views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
 	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindCopyUp: views, kindWhiteout: views, kindPivot: views,
 	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
-	kindOpenPTY: makes, kindOpenDevpts: makes, kindMakeTun: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
+	kindOpenPTY: makes, kindOpenDevpts: makes, kindMakeTun: makes | needs, kindMakeVeth: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
 }
 
 // span is where the steps of some sort stand.
@@ -633,7 +642,7 @@ func badIDMap(s *survey) *CheckError {
 // yet: it makes nothing that belongs to anybody.
 func BeforeIDs(a Action) bool {
 	switch a.(type) {
-	case SetUmask, Hostname, LoopbackUp, MakeTun, Device, DeviceIPv6, SendNet, PrivateMounts, OpenTree, AttachRoot:
+	case SetUmask, Hostname, LoopbackUp, MakeTun, MakeVeth, Device, DeviceIPv6, SendNet, SendSwitch, PrivateMounts, OpenTree, AttachRoot:
 		return true
 	}
 	return false
@@ -970,6 +979,10 @@ func hasNUL(a Action) bool {
 		}
 	case MakeTun:
 		return nul(a.Name)
+	case MakeVeth:
+		return nul(a.Name) || nul(a.Address)
+	case TakeSwitch:
+		return nul(a.Device)
 	case Device:
 		return nul(a.Name) || nul(a.Address) || nul(a.Gateway)
 	case Listen:
@@ -1575,7 +1588,7 @@ func deadlock(s *survey) *CheckError {
 				said++
 			}
 			// The inside hands things out in an order, and they are taken in that.
-			if takes := s.kind[host]; takes == kindTakePTY || takes == kindTakeNamespaces {
+			if takes := s.kind[host]; takes == kindTakePTY || takes == kindTakeNamespaces || takes == kindTakeSwitch {
 				if received == len(sent) || sent[received] != takes {
 					break
 				}
@@ -1591,6 +1604,8 @@ func deadlock(s *survey) *CheckError {
 				sent = append(sent, kindTakePTY)
 			case kindSendNamespaces:
 				sent = append(sent, kindTakeNamespaces)
+			case kindSendSwitch:
+				sent = append(sent, kindTakeSwitch)
 			}
 			if s.kind[inside] == kindAwait {
 				if heard == said {
@@ -1732,52 +1747,110 @@ func badCommand(s *survey) *CheckError {
 
 // badNetwork: a device is made in a network namespace of the box's own, or it
 // would be one of the host's; it is set up before its packets are handed out,
-// once; and whoever takes them is there.
+// once; whoever takes them is there; and should that one end, nobox can tell
+// the box.
 func badNetwork(s *survey) *CheckError {
-	tun, device, v6, send, start := s.of[kindMakeTun], s.of[kindDevice], s.of[kindDeviceIPv6], s.of[kindSendNet], s.of[kindStartNet]
-	for _, t := range [...]span{tun, device, v6, send, start} {
+	tun, veth, device, v6, send, start := s.of[kindMakeTun], s.of[kindMakeVeth], s.of[kindDevice], s.of[kindDeviceIPv6], s.of[kindSendNet], s.of[kindStartNet]
+	give, take := s.of[kindSendSwitch], s.of[kindTakeSwitch]
+	for _, t := range [...]span{tun, veth, device, v6, send, start, give, take} {
 		if t.n > 1 {
 			return s.at(t.last, "a box has one network device")
 		}
 	}
 	if s.own()&unix.CLONE_NEWNET == 0 {
-		for _, t := range [...]span{s.of[kindLoopbackUp], tun, device, s.of[kindLocalRoutes], s.of[kindPingGroups]} {
+		for _, t := range [...]span{s.of[kindLoopbackUp], tun, veth, device, s.of[kindLocalRoutes], s.of[kindPingGroups]} {
 			if t.n > 0 {
 				return s.at(t.first, "a network device of the host's is changed")
 			}
 		}
 	}
-	if tun.n != device.n || device.n != send.n || send.n != start.n || v6.n > device.n {
+	if tun.n > 0 && veth.n > 0 {
+		return s.at(veth.first, "a device is made in two ways")
+	}
+	if tun.n+veth.n != device.n || device.n != send.n || send.n != start.n || v6.n > device.n {
 		return missing("the box's network is not made, set up, handed out and served")
 	}
-	if tun.n == 0 {
+	if give.n != device.n || take.n != device.n {
+		return missing("a box would not learn that its network is gone")
+	}
+	if device.n == 0 {
 		return nil
 	}
-	made, d := s.Steps[tun.first].Do.(MakeTun), s.Steps[device.first].Do.(Device)
+	var name string
+	var index uint32
+	var packets Slot
+	var i int
+	if d := s.Steps[device.first].Do.(Device); veth.n > 0 {
+		i = veth.first
+		made := s.Steps[i].Do.(MakeVeth)
+		name, index, packets = made.Name, made.Index, made.Into
+		switch {
+		case made.MTU != d.MTU:
+			return s.at(i, "what is as long as the one device takes does not fit the other")
+		case !linkAddress(made.Address):
+			return s.at(i, "a link address that no device has")
+		}
+		for _, t := range [...]span{s.of[kindLoopbackUp], s.of[kindLocalRoutes], s.of[kindPingGroups], s.of[kindSendNamespaces], s.view, give} {
+			if t.n > 0 && t.first < i {
+				return s.at(t.first, "the process leaves that network namespace again")
+			}
+		}
+	} else {
+		i = tun.first
+		made := s.Steps[i].Do.(MakeTun)
+		name, index, packets = made.Name, made.Index, made.Into
+	}
+	d := s.Steps[device.first].Do.(Device)
 	switch {
-	case !deviceName(made.Name) || made.Index < 2 || made.Index > 1<<31-1: // 1 is lo's
-		return s.at(tun.first, "a name or number that no network device of a box has")
-	case device.first < tun.first || d.Name != made.Name:
+	case !deviceName(name) || index < 2 || index > 1<<31-1: // 1 is lo's
+		return s.at(i, "a name or number that no network device of a box has")
+	case device.first < i || d.Name != name:
 		return s.at(device.first, "another device is set up than was made")
 	case !network(d.Address, d.Gateway, netip.Addr.Is4):
 		return s.at(device.first, "an address that is none")
 	case d.MTU < 1280 || d.MTU > 65535: // RFC 8200, 5
 		return s.at(device.first, "an MTU that IPv6 cannot use, or no packet has")
-	case s.Steps[send.first].Do.(SendNet).Device != made.Into:
+	case s.Steps[send.first].Do.(SendNet).Device != packets:
 		return s.at(send.first, "something else than the network device is handed out")
-	case send.first > s.Init.After:
-		return s.at(send.first, "the command's process would hold what leads out of the box")
+	case send.first > s.Init.After || give.first > s.Init.After:
+		return s.at(max(send.first, give.first), "the command's process would hold what leads out of the box")
+	case s.Steps[take.first].Do.(TakeSwitch).Device != name:
+		return s.at(take.first, "another device would be taken down than was made")
+	case s.of[kindSetCaps].n > 0 && give.first > s.of[kindSetCaps].first:
+		return s.at(give.first, "who made the socket has no power over the network any more")
 	}
 	if v6.n > 0 {
 		d6 := s.Steps[v6.first].Do.(DeviceIPv6)
 		switch {
-		case v6.first < device.first || d6.Name != made.Name || d6.Index != made.Index:
+		case v6.first < device.first || d6.Name != name || d6.Index != index:
 			return s.at(v6.first, "IPv6 is set up on another device than was made")
 		case !network(d6.Address, d6.Gateway, netip.Addr.Is6):
 			return s.at(v6.first, "an IPv6 address that is none")
 		}
 	}
 	return nil
+}
+
+// linkAddress says whether s is an Ethernet address of one device, as six
+// numbers of two hexadecimal digits.
+func linkAddress(s string) bool {
+	b, ok := LinkAddress(s)
+	return ok && b[0]&1 == 0 && b != [6]byte{}
+}
+
+// LinkAddress reads an Ethernet address.
+func LinkAddress(s string) (b [6]byte, ok bool) {
+	if len(s) != 17 {
+		return b, false
+	}
+	for i := range b {
+		v, err := strconv.ParseUint(s[3*i:3*i+2], 16, 8)
+		if err != nil || i > 0 && s[3*i-1] != ':' {
+			return b, false
+		}
+		b[i] = byte(v)
+	}
+	return b, true
 }
 
 // badHelper: a program that makes the box's device does so once the inside has
@@ -1819,7 +1892,7 @@ func badHelper(s *survey) *CheckError {
 		return s.at(i, "a program would be looked for in the working directory")
 	case a.Ready != unix.Stdout && a.Ready != HelperReady:
 		return s.at(i, "nobody hears that the helper is ready")
-	case s.own()&unix.CLONE_NEWNET == 0 || s.of[kindMakeTun].n > 0:
+	case s.own()&unix.CLONE_NEWNET == 0 || s.of[kindDevice].n > 0:
 		return s.at(i, "the box has another network already")
 	case take.n == 0 || take.first > i:
 		return s.at(i, "the helper is started before the inside is ready for it")

@@ -12,8 +12,8 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
-	LoopbackUp{}, MakeTun{}, Device{}, DeviceIPv6{}, SendNet{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
 	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
@@ -51,6 +51,7 @@ type shape struct {
 	reaper   bool
 	rootfs   bool // a read-only root that lacks mount points
 	network  bool // one in user space
+	veth     bool // without /dev/net/tun
 	join     bool // a box that runs, for one more command
 	helper   bool // one of a program of the host's, and a published port
 	scope    bool // limited, in a scope of systemd's
@@ -66,6 +67,7 @@ var good = map[string]shape{
 	"as-pid-1-terminal": {ranges: true, terminal: true},
 	"rootfs":            {ranges: true, reaper: true, rootfs: true},
 	"network":           {reaper: true, network: true},
+	"veth":              {ranges: true, reaper: true, network: true, veth: true},
 	"join":              {join: true, terminal: true, reaper: true},
 	"helper":            {reaper: true, terminal: true, helper: true},
 	"scope":             {reaper: true, scope: true},
@@ -121,11 +123,18 @@ func (g shape) plan() *Plan {
 	if g.network {
 		packets := b.NewSlot()
 		b.Host("", "", StartNet{Args: []string{"--mtu=1500"}})
+		if g.veth {
+			b.Inside("", "/dev/net/tun: no such file or directory", MakeVeth{Name: "eth0", Index: 64, MTU: 1500, Address: "02:6e:6f:62:6f:78", Into: packets}).Needs = FactVeth
+		}
 		b.Inside("", "", LoopbackUp{})
-		b.Inside("", "", MakeTun{Name: "eth0", Index: 64, Into: packets}).Needs = FactTun
+		if !g.veth {
+			b.Inside("", "", MakeTun{Name: "eth0", Index: 64, Into: packets}).Needs = FactTun
+		}
 		b.Inside("", "", Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"})
 		b.Inside("", "", DeviceIPv6{Name: "eth0", Index: 64, Address: "fd6e:6f62:6f78::100/64", Gateway: "fd6e:6f62:6f78::2"}).Needs = FactIPv6
 		b.Inside("", "the command need not wait: packets do", SendNet{packets})
+		b.Inside("", "", SendSwitch{})
+		b.Host("", "", TakeSwitch{Device: "eth0"})
 	} else {
 		b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
 	}

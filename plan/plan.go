@@ -46,6 +46,7 @@ const (
 	FactLandlock Fact = "landlock" // one more Landlock domain may be entered
 	FactNewIDMap Fact = "newidmap" // newuidmap and newgidmap do what they are asked
 	FactTun      Fact = "tun"      // /dev/net/tun makes devices
+	FactVeth     Fact = "veth"     // pairs of devices can be made, and packet sockets
 	FactScope    Fact = "scope"    // a systemd makes a scope
 	FactCgroup   Fact = "cgroup"   // cgroups can be made in the one that was found
 	FactIPv6     Fact = "ipv6"     // the kernel has IPv6, also in new namespaces

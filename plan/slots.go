@@ -17,6 +17,8 @@ func Makes(a Action) []Slot {
 		return []Slot{a.Into}
 	case MakeTun:
 		return []Slot{a.Into}
+	case MakeVeth:
+		return []Slot{a.Into}
 	}
 	return nil
 }

@@ -190,8 +190,8 @@ func noStack(f *host.Facts) string {
 	switch {
 	case !f.NetStack:
 		return "this nobox was built without its network stack, which make adds"
-	case !f.Has(plan.FactTun):
-		return "/dev/net/tun: " + f.Refused[plan.FactTun]
+	case !f.Has(plan.FactTun) && !f.Has(plan.FactVeth):
+		return "/dev/net/tun: " + f.Refused[plan.FactTun] + "; a pair of devices in its place: " + f.Refused[plan.FactVeth]
 	}
 	return ""
 }

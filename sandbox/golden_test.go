@@ -75,6 +75,8 @@ func scenes() map[string]scene {
 		"cwd-ro":                {o: Options{Command: id, Cwd: ShareRO}},
 		"net-host":              {o: Options{Command: id, Net: NetHost, NetFrom: "--net=host"}},
 		"net-user":              {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"}},
+		"net-user-veth": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"},
+			f: func(f *host.Facts) { f.Refused = map[plan.Fact]string{plan.FactTun: "no such file or directory"} }},
 		"net-policy": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", AllowHosts: []string{"*.example.com:443"}, DenyHosts: []string{"10.0.0.0/8"},
 			HostPorts: []uint16{5432}, AddHosts: []AddHost{{"db", HostGateway}}, DNS: []string{"192.0.2.53"}, MTU: 9000, NetLog: "net.log"}},
 		"net-slirp4netns": {o: Options{Command: id, Net: NetSlirp4netns, NetFrom: "--net=slirp4netns", Publish: []Publish{

@@ -68,6 +68,8 @@ func DoctorLine(err error) string {
 		return "newuidmap"
 	case plan.MakeTun:
 		return "tun"
+	case plan.MakeVeth:
+		return "veth"
 	case plan.Device, plan.DeviceIPv6, plan.StartNet, plan.SendNet:
 		return "network"
 	case plan.StartHelper:

@@ -29,6 +29,9 @@ type Result struct {
 	Status   unix.WaitStatus // of the command
 	TimedOut bool            // --timeout passed
 	Usage    cgroups.Usage
+	// Refused is what the policy of the network kept from the box, once for each
+	// name and port: "api.example.com:443 (no --allow-host matches)".
+	Refused []string
 }
 
 // SweepCgroup is what nobox does under the verb cgroups.SweepVerb.

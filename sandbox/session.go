@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,6 +61,18 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 		expires = time.Now().Add(timeout)
 	}
 	known := false // the command's status is
+	say := func(line string) {
+		if to, ok := strings.CutPrefix(line, "refused "); ok {
+			r.Refused = append(r.Refused, to)
+		}
+		s.note(line)
+	}
+	reap := func() unix.WaitStatus {
+		for _, line := range s.box.LastNetwork() {
+			say(line)
+		}
+		return s.box.Reap()
+	}
 	s.letGo = time.Now().Add(letGoAfter)
 	fds := []unix.PollFd{
 		{Fd: int32(s.box.Control()), Events: unix.POLLIN},
@@ -98,13 +111,13 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 				s.stopped()
 			}
 			if failed != nil || known {
-				s.box.Reap()
+				reap()
 				return r, failed
 			}
 			continue // what was said before the end comes first
 		}
 		if fds[1].Revents != 0 {
-			if status := s.box.Reap(); !known {
+			if status := reap(); !known {
 				r.Status = status
 			}
 			return r, failed
@@ -116,7 +129,7 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 				line = err.Error() + "; the box has no network any more"
 			}
 			if line != "" {
-				s.note(line)
+				say(line)
 			}
 		}
 		for i := attendants; i < len(fds); i++ {

@@ -56,6 +56,7 @@ func QuestionsOf(o Options) host.Questions {
 	q.Cwd = q.Cwd || o.NetLog != ""
 	if o.Net == NetDefault || o.Net == NetUser {
 		q.Sources = append(q.Sources, readByNetwork[:]...)
+		q.Tun = true
 	}
 	return q
 }

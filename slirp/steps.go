@@ -59,10 +59,12 @@ const (
 	DNSIPv6     = "fd6e:6f62:6f78::3"
 )
 
-// The box's network device. The number is high enough not to be another's.
+// The box's network device. The number is high enough not to be another's, the
+// link address, where it has one, from the range for private use.
 const (
 	device      = "eth0"
 	deviceIndex = 64
+	linkAddress = "02:6e:6f:62:6f:78"
 )
 
 // Steps appends what a box's network takes. The host's own network takes
@@ -128,17 +130,26 @@ func (n Network) user(b *plan.Builder, f *host.Facts) {
 	if n.Log != "" {
 		args = append(args, "--log")
 	}
+	if !f.Has(plan.FactTun) {
+		args = append(args, "--ethernet="+linkAddress)
+	}
 	b.Host(n.From, "the box's packets go to it, and nowhere else", plan.StartNet{
 		Args:      args,
 		Log:       n.Log,
 		NoMFDExec: f.Kernel[0] < 6 || f.Kernel[0] == 6 && f.Kernel[1] < 3,
 	})
-	b.Inside(n.From, "", plan.LoopbackUp{})
 	packets := b.NewSlot()
-	b.Inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets}).Needs = plan.FactTun
+	if f.Has(plan.FactTun) {
+		b.Inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets}).Needs = plan.FactTun
+	} else {
+		b.Inside(n.From, "/dev/net/tun: "+f.Refused[plan.FactTun], plan.MakeVeth{Name: device, Index: deviceIndex, MTU: mtu, Address: linkAddress, Into: packets}).Needs = plan.FactVeth
+	}
+	b.Inside(n.From, "", plan.LoopbackUp{})
 	b.Inside(n.From, "", plan.Device{Name: device, MTU: mtu, Address: BoxIPv4 + "/24", Gateway: GatewayIPv4})
 	if f.Has(plan.FactIPv6) {
 		b.Inside(n.From, "", plan.DeviceIPv6{Name: device, Index: deviceIndex, Address: BoxIPv6 + "/64", Gateway: GatewayIPv6}).Needs = plan.FactIPv6
 	}
 	b.Inside(n.From, "the command need not wait: packets do", plan.SendNet{Device: packets})
+	b.Inside(n.From, "", plan.SendSwitch{})
+	b.Host(n.From, "a connection then fails at once", plan.TakeSwitch{Device: device})
 }

@@ -26,7 +26,8 @@ import (
 // The tests of the network run in a lab: network and mount namespaces of their
 // own, in which "the host" has the addresses 192.0.2.1 and 2001:db8::1, a
 // resolver at the first, and nothing else. What they reach is this very
-// process. inLab runs a test again in there.
+// process. inLab runs a test again in there, once for each way that a box's
+// device is made: by /dev/net/tun, and as one of a pair where that is hidden.
 
 const (
 	host4 = "192.0.2.1"
@@ -40,7 +41,19 @@ func inLab(t *testing.T) bool {
 		return true
 	}
 	asUser(t)
-	need(t, "userns", "tun", "unshare", "ip")
+	need(t, "userns", "unshare", "ip")
+	test := t.Name()
+	t.Run("tun", func(t *testing.T) {
+		need(t, "tun")
+		lab(t, test, "")
+	})
+	t.Run("veth", func(t *testing.T) { lab(t, test, "mount -t tmpfs none /dev/net; [ ! -e /dev/net/tun ]") })
+	return false
+}
+
+// lab runs a test in the lab, after a command.
+func lab(t *testing.T, test, first string) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -58,13 +71,13 @@ func inLab(t *testing.T) bool {
 		mount -t tmpfs none /run
 		echo nameserver `+host4+` >/run/resolv.conf
 		mount --bind /run/resolv.conf /etc/resolv.conf
-		exec "$@"`, "lab", exe, "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
-	c.Env = append(os.Environ(), "NOBOX_LAB="+t.Name(), "NOBOX="+nobox)
+		`+first+`
+		exec "$@"`, "lab", exe, "-test.run=^"+test+"$", "-test.count=1", "-test.v")
+	c.Env = append(os.Environ(), "NOBOX_LAB="+test, "NOBOX="+nobox)
 	out, err := c.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+test) {
 		t.Errorf("in the lab: %v\n%s", err, out)
 	}
-	return false
 }
 
 // inBox runs a client in a box with a network, and returns what it says.

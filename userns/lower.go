@@ -360,24 +360,101 @@ func (l *lowerer) deviceIPv6(a plan.DeviceIPv6) {
 	l.done(s)
 }
 
+// nlattr is an attribute of a netlink message; netlink(7).
+func nlattr(kind uint16, value []byte) []byte {
+	b := binary.NativeEndian.AppendUint16(make([]byte, 0, 8+len(value)), uint16(4+len(value)))
+	b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
+	return append(b, make([]byte, -len(b)&3)...)
+}
+
+// linkMessage is a request about a device; rtnetlink(7).
+func linkMessage(kind, flags uint16, info []byte, attrs ...[]byte) []byte {
+	msg := make([]byte, unix.SizeofNlMsghdr, 256)
+	binary.NativeEndian.PutUint16(msg[4:], kind)
+	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST|flags)
+	msg = append(msg, info...)
+	for _, a := range attrs {
+		msg = append(msg, a...)
+	}
+	binary.NativeEndian.PutUint32(msg, uint32(len(msg)))
+	return msg
+}
+
+// ifinfo is a struct ifinfomsg that sets flags of a device and takes others.
+func ifinfo(index, set, clear uint32) []byte {
+	b := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(b[4:], index)
+	binary.NativeEndian.PutUint32(b[8:], set)
+	binary.NativeEndian.PutUint32(b[12:], set|clear)
+	return b
+}
+
+// quietIPv6 is an attribute that keeps a device from getting an IPv6 address by
+// itself, with which the kernel would ask for routers; linux/if_link.h.
+func quietIPv6() []byte {
+	mode := nlattr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{addrGenNone})
+	return nlattr(unix.IFLA_AF_SPEC, nlattr(unix.AF_INET6, mode))
+}
+
+// packetBuffer is as much as a packet socket asks to keep that nobody has read
+// yet, and to have on its way; net.core.rmem_max and wmem_max say what it gets.
+// A segment of 64 KiB counts for more than it is.
+const packetBuffer = 4 << 20
+
+// veth makes a pair of devices. Both sockets are of the namespace that is left,
+// which they keep in being; the process is number 1 of its pid namespace, and
+// names by that the namespace for the box's device. What went wrong is in an
+// answer that nobody reads: then there is nothing to bind to, ENODEV.
+//
+// Preconditions: the address passed Check.
+func (l *lowerer) veth(a plan.MakeVeth) {
+	const vethInfoPeer = 1 // linux/veth.h
+	u32 := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+	name := func(s string) []byte { return append([]byte(s), 0) }
+	own, _ := plan.LinkAddress(a.Address)
+	var peer []byte
+	for _, b := range [][]byte{
+		ifinfo(a.Index, 0, 0), nlattr(unix.IFLA_IFNAME, name(a.Name)), nlattr(unix.IFLA_ADDRESS, own[:]),
+		nlattr(unix.IFLA_MTU, u32(uint32(a.MTU))), nlattr(unix.IFLA_NET_NS_PID, u32(1)),
+	} {
+		peer = append(peer, b...)
+	}
+	info := append(nlattr(unix.IFLA_INFO_KIND, name("veth")), nlattr(unix.IFLA_INFO_DATA, nlattr(vethInfoPeer, peer))...)
+	create := linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ifinfo(a.Index, 0, 0),
+		nlattr(unix.IFLA_IFNAME, name(a.Name)), nlattr(unix.IFLA_MTU, u32(uint32(a.MTU))), nlattr(unix.IFLA_LINKINFO, info))
+	// Nothing but the packet socket is to say anything on the other device: no
+	// address, no groups, no ARP.
+	up := linkMessage(unix.RTM_NEWLINK, 0, ifinfo(a.Index, iffUp|unix.IFF_NOARP, unix.IFF_MULTICAST), quietIPv6())
+
+	packets, s := l.slot(a.Into), l.temp()
+	l.make(packets, unix.SYS_SOCKET, num(unix.AF_PACKET), num(unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC), num(0))
+	l.make(s, unix.SYS_SOCKET, num(unix.AF_NETLINK), num(unix.SOCK_RAW|unix.SOCK_CLOEXEC), num(unix.NETLINK_ROUTE))
+	l.call(unix.SYS_UNSHARE, hex(unix.CLONE_NEWNET))
+	for _, msg := range [][]byte{create, up} {
+		l.call(unix.SYS_SENDTO, s, l.data(msg), num(len(msg)), num(0), null(), num(0)).want = int32(len(msg))
+	}
+	l.done(s)
+	option := func(level, option, value int) {
+		l.call(unix.SYS_SETSOCKOPT, packets, num(level), num(option), l.data(u32(uint32(value))), num(4))
+	}
+	option(unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1)
+	option(unix.SOL_SOCKET, unix.SO_RCVBUF, packetBuffer)
+	option(unix.SOL_SOCKET, unix.SO_SNDBUF, packetBuffer)
+	// struct sockaddr_ll; packet(7)
+	at := make([]byte, unix.SizeofSockaddrLinklayer)
+	binary.NativeEndian.PutUint16(at, unix.AF_PACKET)
+	binary.BigEndian.PutUint16(at[2:], unix.ETH_P_ALL)
+	binary.NativeEndian.PutUint32(at[4:], a.Index)
+	l.call(unix.SYS_BIND, packets, l.data(at), num(len(at)))
+	l.noLinkLocal(a.Index)
+}
+
 // noLinkLocal keeps a device from getting an IPv6 address by itself, with which
 // the kernel would ask for routers: there are none, and the box's first packet
 // is to be one of its own. A kernel without IPv6 says so in an answer that
 // nobody reads. rtnetlink(7), linux/if_link.h.
 func (l *lowerer) noLinkLocal(index uint32) {
-	attr := func(kind uint16, value []byte) []byte {
-		b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-		b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
-		return append(b, make([]byte, -len(b)&3)...)
-	}
-	mode := attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{addrGenNone})
-	spec := attr(unix.IFLA_AF_SPEC, attr(unix.AF_INET6, mode))
-	msg := make([]byte, unix.SizeofNlMsghdr+unix.SizeofIfInfomsg, 64)
-	binary.NativeEndian.PutUint16(msg[4:], unix.RTM_SETLINK)
-	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST)
-	binary.NativeEndian.PutUint32(msg[unix.SizeofNlMsghdr+4:], index)
-	msg = append(msg, spec...)
-	binary.NativeEndian.PutUint32(msg, uint32(len(msg)))
+	msg := linkMessage(unix.RTM_SETLINK, 0, ifinfo(index, 0, 0), quietIPv6())
 	s := l.temp()
 	l.make(s, unix.SYS_SOCKET, num(unix.AF_NETLINK), num(unix.SOCK_RAW|unix.SOCK_CLOEXEC), num(unix.NETLINK_ROUTE))
 	l.call(unix.SYS_SENDTO, s, l.data(msg), num(len(msg)), num(0), null(), num(0)).want = int32(len(msg))
@@ -634,6 +711,15 @@ func (l *lowerer) action(a plan.Action) error {
 		// Else the last close of the descriptor removes the device, and waits
 		// some 20 ms for that. Persistent, it goes with its namespace.
 		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETPERSIST), num(1))
+
+	case plan.MakeVeth:
+		l.veth(a)
+
+	case plan.SendSwitch:
+		t := l.temp()
+		l.make(t, unix.SYS_SOCKET, num(unix.AF_NETLINK), num(unix.SOCK_RAW|unix.SOCK_CLOEXEC), num(unix.NETLINK_SOCK_DIAG))
+		l.send(control(), msgSwitch, t)
+		l.done(t)
 
 	case plan.Device:
 		l.device(a)

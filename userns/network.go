@@ -160,13 +160,36 @@ func (b *Box) NextNetwork() (string, error) {
 	case err == unix.EINTR:
 		return "", nil
 	case n > 0 && binary.NativeEndian.Uint32(append(buf[:n:n], 0, 0, 0, 0)) == msgFailed:
-		err := syscall.Errno(binary.NativeEndian.Uint32(append(buf[:n:n], make([]byte, 16)...)[8:]))
+		m := messageOf(append(buf[:n:n], make([]byte, sizeofMessage)...)[:sizeofMessage])
+		var err error = syscall.Errno(m.b)
+		if m.b == 0 {
+			err = fmt.Errorf("of its program %d bytes could be written, not all: a limit on files, or no memory", m.c)
+		}
+		b.cutOff()
 		b.endNetwork()
 		return "", &NetworkError{Start: true, Err: err}
 	case n > 0:
 		return string(buf[:n]), nil
 	}
+	b.cutOff()
 	return "", &NetworkError{Err: errors.New(exitText(b.endNetwork()))}
+}
+
+// LastNetwork are the lines that the network's process had for the user when the
+// box ended, and that nobody has heard yet.
+func (b *Box) LastNetwork() (lines []string) {
+	var buf [2048]byte
+	for b.network >= 0 {
+		n, _, err := unix.Recvfrom(b.network, buf[:], unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n == 0 || messageOf(buf[:n]).kind == msgFailed:
+			return lines
+		default:
+			lines = append(lines, string(buf[:n]))
+		}
+	}
+	return lines
 }
 
 // NetworkError says that the network's process is no more.

@@ -63,7 +63,7 @@ func syscallNames() map[uintptr]string {
 		unix.SYS_PRCTL: "prctl", unix.SYS_PPOLL: "ppoll", unix.SYS_READ: "read", unix.SYS_WRITE: "write",
 		unix.SYS_CLOSE: "close", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2",
 		unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETRESGID: "setresgid",
-		unix.SYS_UNSHARE: "unshare", unix.SYS_SETNS: "setns", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SOCKET: "socket", unix.SYS_IOCTL: "ioctl",
+		unix.SYS_UNSHARE: "unshare", unix.SYS_SETNS: "setns", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SOCKET: "socket", unix.SYS_BIND: "bind", unix.SYS_SETSOCKOPT: "setsockopt", unix.SYS_IOCTL: "ioctl",
 		unix.SYS_MOUNT: "mount", unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOUNT_SETATTR: "mount_setattr",
 		unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
 		unix.SYS_MOVE_MOUNT: "move_mount", unix.SYS_MKDIRAT: "mkdirat", unix.SYS_MKNODAT: "mknodat", unix.SYS_SYMLINKAT: "symlinkat",

@@ -14,6 +14,7 @@ import (
 const (
 	msgUserNS = 5
 	msgNetNS  = 6
+	msgSwitch = 7
 )
 
 // localRoutes adds routes of the type "local", which there is no ioctl for, by

@@ -43,6 +43,9 @@ type Box struct {
 	listening     []listening
 	userNS, netNS int // the box's, -1 where nobody needs them
 
+	netSwitch int    // a socket of the box's network, -1 without; cutoff.go
+	device    string // what it takes down
+
 	watcher int
 	lifeEnd int // closing it without ending the watcher first kills the box
 	early   *plan.StepError
@@ -122,7 +125,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 		return nil, err
 	}
 	b := &Box{plan: p, prog: prog, region: r, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1,
-		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1, userNS: -1, netNS: -1}
+		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1, userNS: -1, netNS: -1, netSwitch: -1}
 	b.mem = childMem{clone: uintptr(unix.SIGCHLD)}
 	b.mem.argv, b.mem.argvLen = argvArea(os.Args)
 
@@ -194,6 +197,17 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 		return b.listen(a, from)
 	case plan.TakeNamespaces:
 		return b.takeNamespaces()
+	case plan.TakeSwitch:
+		m, fd, err := b.receive()
+		if err != nil {
+			return err
+		}
+		if m.kind != msgSwitch || fd < 0 {
+			b.early = b.stepError(m)
+			return errors.New("the inside failed")
+		}
+		b.netSwitch, b.device = fd, a.Device
+		return nil
 	case plan.StartForwarder:
 		return b.startForwarder(o.Forwarder(b.published()))
 	case plan.StartHelper:
@@ -571,7 +585,7 @@ func (b *Box) close() {
 		b.region.free()
 		b.region, b.prog = nil, nil
 	}
-	for _, fd := range []*int{&b.control, &b.pidfd, &b.Master} {
+	for _, fd := range []*int{&b.control, &b.pidfd, &b.Master, &b.netSwitch} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1
