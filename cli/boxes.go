@@ -390,6 +390,10 @@ func execIn(inv *Invocation) int {
 	if gone {
 		box.Options.Cwd = sandbox.ShareHidden
 	}
+	if err := sandbox.MayJoin(box.Options); err != nil {
+		sayFailure(sandbox.Diagnose(err, box.Options, nil))
+		return ExitCannot
+	}
 	p, fd, err := e.Joinable()
 	if err != nil {
 		return cannot(err)

@@ -90,6 +90,7 @@ var (
 	usernsWords  = []string{"auto", "keep-id"}
 	netWords     = []string{"user", "none", "host", "pasta", "slirp4netns"}
 	explainWords = []string{"words", "syscalls", "json"}
+	tierWords    = []string{"namespaces", "landlock"}
 	boolWords    = []string{"true", "false"}
 )
 
@@ -577,6 +578,43 @@ Root inside holds by default what docker gives: CHOWN, DAC_OVERRIDE, FOWNER, FSE
 		help: "a capability the command does not hold, or ALL",
 		long: `Takes a capability away from those that the command holds by default, or from --cap-add ALL; ALL takes all of them, but for those that --cap-add names. No program in the box can get it back.`,
 		set:  func(v string, o *Invocation) error { return o.caps(v, &o.Options.CapDrop) },
+	},
+	{
+		name: "tier", arg: "TIER", values: tierWords, group: groupHardening,
+		what: "choose what holds the box",
+		help: "what holds it: namespaces, or landlock alone",
+		long: `What holds the box: namespaces, with Landlock and all else behind them, or Landlock alone, for machines where no user namespace can be had. It is never chosen by itself, and takes Linux 6.12.
+
+By Landlock alone the box sees the host's tree where it is, read-only, without the homes, /run, /tmp, /var/tmp and all devices but null, zero, full, random, urandom and tty, and writes to the working directory and to what -v DIR:DIR shares. It has no network unless --net=host gives it the host's or --connect-tcp and --bind-tcp TCP ports of it, no unix sockets but pairs, and no System V or POSIX queues and memory. No signal leaves it; all in it ends with it. The environment, the filter of system calls, no_new_privs, limits, --timeout and the terminal are as ever.
+
+What it lacks: processes, mounts and a /tmp of its own (-v "$HOME/tmp:$HOME/tmp" -e TMPDIR="$HOME/tmp" gives one). The host's processes and their command lines can be seen; so can names, sizes and modes of files, hidden ones too; modes, owners, times and attributes of the caller's files can be changed, not their contents. What such a box cannot be, as with --rootfs, --overlay, --net=user, -p or -u, is an error.
+
+  nobox --tier=landlock --connect-tcp 443,53 -- make`,
+		set: func(v string, o *Invocation) error {
+			switch v {
+			case tierWords[0]:
+				o.Options.Tier = sandbox.TierNamespaces
+			case tierWords[1]:
+				o.Options.Tier = sandbox.TierLandlock
+			default:
+				return notOneOf(v, tierWords)
+			}
+			return nil
+		},
+	},
+	{
+		name: "connect-tcp", arg: "PORT,...", repeat: true, group: groupNetwork,
+		what: "open TCP ports",
+		help: "with --tier=landlock: ports to connect to",
+		long: `Gives a box of --tier=landlock TCP connections to these ports, on any host, this one included: Landlock knows ports, not addresses. UDP stays closed; names are looked up by TCP where 53 is among the ports and the C library is glibc, for which RES_OPTIONS=use-vc is set.`,
+		set:  func(v string, o *Invocation) error { return tcpPorts(v, 1, &o.Options.ConnectTCP) },
+	},
+	{
+		name: "bind-tcp", arg: "PORT,...", repeat: true, group: groupNetwork,
+		what: "open TCP ports",
+		help: "with --tier=landlock: ports to listen at",
+		long: `Lets a box of --tier=landlock listen at these TCP ports of the host, at any address of it. 0 is one that the kernel chooses.`,
+		set:  func(v string, o *Invocation) error { return tcpPorts(v, 0, &o.Options.BindTCP) },
 	},
 	{
 		name: "allow-userns", group: groupHardening,

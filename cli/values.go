@@ -744,3 +744,15 @@ func (o *Invocation) securityOpt(v string) error {
 	}
 	return notSecurityOpt(name)
 }
+
+// tcpPorts appends the ports of a list.
+func tcpPorts(v string, least uint64, to *[]uint16) error {
+	for _, s := range strings.Split(v, ",") {
+		p, err := strconv.ParseUint(s, 10, 16)
+		if err != nil || p < least {
+			return errors.New("a port is a number from " + strconv.FormatUint(least, 10) + " to 65535")
+		}
+		*to = append(*to, uint16(p))
+	}
+	return nil
+}

@@ -8,6 +8,7 @@ import (
 // Questions is what a run needs to know about the machine beyond what Probe
 // always tells. It is a pure function of what was asked for.
 type Questions struct {
+	Caps    bool            // the capabilities that nobox has
 	Ranges  bool            // subordinate ids, newuidmap and newgidmap
 	Cwd     bool            // the working directory's path
 	Secrets bool            // the caller's own list of secrets, in nobox's configuration
@@ -107,8 +108,9 @@ type Facts struct {
 
 	Kernel   [2]int // version and patch level, 5 and 12 of 5.12.0
 	Release  string
-	LastCap  int // number of the kernel's last capability
-	Landlock int // the ABI's version, 0 if the kernel has none or it is switched off
+	LastCap  int    // number of the kernel's last capability
+	Caps     uint64 // the answer to Caps: the effective set
+	Landlock int    // the ABI's version, 0 if the kernel has none or it is switched off
 
 	Cwd       plan.HostPath // "" if it has no path that can be walked from the root
 	CwdErr    error

@@ -41,6 +41,9 @@ func Probe(q Questions) Facts {
 	f.TimerSlack = caller.TimerSlack()
 	f.Kernel, f.Release = kernel()
 	f.Landlock = landlockABI()
+	if q.Caps {
+		f.Caps = effectiveCaps()
+	}
 	for fd := range f.StreamFiles {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) == nil {
@@ -167,6 +170,16 @@ func landlockABI() int {
 		return 0
 	}
 	return int(v)
+}
+
+// effectiveCaps are the capabilities that this thread can use; capget(2).
+func effectiveCaps() uint64 {
+	var data [2]unix.CapUserData
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if unix.Capget(&hdr, &data[0]) != nil {
+		return 0
+	}
+	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32
 }
 
 func readSmall(name string, buf []byte) (int, error) {

@@ -3,5 +3,9 @@
 // what can be asked for, and from the steps before it what the box may write to;
 // it must not look at the machine.
 //
-// Rights is the table of what each ABI has; Wall makes the step.
+// Where there are no namespaces it is the only wall: then it takes the places of
+// the host that the box is to have, and makes rules that give them and no more.
+//
+// Rights is the table of what each ABI has; Wall makes the step, and Alone that
+// of a box which has nothing else.
 package landlock

@@ -233,6 +233,22 @@ func (a MapIDs) String() string {
 }
 func (a MapIDs) Cannot() string { return "map the ids" }
 
+// Keep is what a pid namespace is for elsewhere: that everything of the box ends
+// with it. From here on nobox, and all that comes of it, are in a Landlock domain
+// that no signal leaves, so that one kill(2) of every process there is ends those
+// of the box and no other; and what loses its parent becomes nobox's child, which
+// it waits for. A process of nobox's stands by to do so should nobox be killed.
+type Keep struct {
+	// Terminal: there is a watcher as well, which gives the caller's terminal its
+	// modes back, and gets a tenth of a second for that.
+	Terminal bool `json:"terminal,omitempty"`
+}
+
+func (Keep) String() string {
+	return "enter a Landlock domain that no signal leaves, and start a keeper that ends all in it should nobox be killed"
+}
+func (Keep) Cannot() string { return "keep the box together" }
+
 // Watch starts a second process of nobox's, outside, that kills the box and
 // gives the terminal its modes back should nobox die.
 type Watch struct{}
@@ -436,13 +452,25 @@ func (a Join) String() string {
 }
 func (a Join) Cannot() string { return "join the box" }
 
-// OpenDevpts opens the terminals of the box that was joined.
+// OpenDevpts opens the terminals of the box that was joined, or with Host the
+// host's, by the directory that has its ptmx.
 type OpenDevpts struct {
 	Into Slot `json:"into"`
+	Host bool `json:"host,omitempty"`
 }
 
-func (a OpenDevpts) String() string { return fmt.Sprintf("open the box's terminals as #%d", a.Into) }
-func (a OpenDevpts) Cannot() string { return "open /dev/pts of the box" }
+func (a OpenDevpts) String() string {
+	if a.Host {
+		return fmt.Sprintf("open the host's terminals as #%d", a.Into)
+	}
+	return fmt.Sprintf("open the box's terminals as #%d", a.Into)
+}
+func (a OpenDevpts) Cannot() string {
+	if a.Host {
+		return "open /dev"
+	}
+	return "open /dev/pts of the box"
+}
 
 // MapSelf writes a map of one id from the inside, which needs no helper but
 // for which the kernel wants setgroups(2) denied first; user_namespaces(7).
@@ -1013,6 +1041,7 @@ type Landlock struct {
 	Ports   uint64         `json:"ports,omitempty"`  // LANDLOCK_ACCESS_NET_*
 	Scoped  uint64         `json:"scoped,omitempty"` // LANDLOCK_SCOPE_*
 	Rules   []LandlockRule `json:"rules,omitempty"`
+	TCP     []LandlockPort `json:"tcp,omitempty"`
 	Streams [3]uint64      `json:"streams"` // rights to what stdin, stdout and stderr lead to
 }
 
@@ -1022,19 +1051,74 @@ type LandlockRule struct {
 	Files uint64  `json:"files"`
 	// MayBeFile: where it is no directory, only what a file can have is left.
 	MayBeFile bool `json:"mayBeFile,omitempty"`
+	// NoLinks: no component may be a symbolic link. Where no mount fixes what
+	// stands at a path, the rule must not be for what a link leads to by now.
+	NoLinks bool   `json:"noLinks,omitempty"`
+	From    string `json:"from,omitempty"` // the flag that asked for it, where it is not all of the step
+}
+
+// A LandlockPort leaves rights to a TCP port; 0 is any that the kernel chooses.
+type LandlockPort struct {
+	Port   uint16 `json:"port"`
+	Rights uint64 `json:"rights"`
+}
+
+// What of the rights String and Check have to tell apart; linux/landlock.h.
+const (
+	landlockExecute, landlockReadFile, landlockReadDir = 1 << 0, 1 << 2, 1 << 3
+	landlockIoctl                                      = 1 << 15
+	landlockRead                                       = landlockExecute | landlockReadFile | landlockReadDir
+	landlockBind, landlockConnect                      = 1 << 0, 1 << 1
+)
+
+// writes says whether the rule leaves a right to change something.
+func (r LandlockRule) writes() bool { return r.Files&^(landlockRead|landlockIoctl) != 0 }
+
+// places are the paths of the rules that are of a kind.
+func (a Landlock) places(of func(LandlockRule) bool) string {
+	s := ""
+	for _, r := range a.Rules {
+		if of(r) {
+			if s == "" {
+				s = " but below"
+			}
+			s += " " + quote(string(r.Path))
+		}
+	}
+	return s
+}
+
+// ports are those that the rules leave a right to.
+func (a Landlock) ports(right uint64) string {
+	s := ""
+	for _, p := range a.TCP {
+		if p.Rights&right != 0 {
+			if s == "" {
+				s = " but"
+			}
+			if p.Port == 0 {
+				s += " one that is free"
+			} else {
+				s += " " + strconv.Itoa(int(p.Port))
+			}
+		}
+	}
+	return s
 }
 
 func (a Landlock) String() string {
 	var s []string
+	if a.Files&landlockReadFile != 0 {
+		s = append(s, "nothing can be read"+a.places(func(r LandlockRule) bool { return r.Files&landlockRead != 0 }))
+	}
 	if a.Files != 0 {
-		t := "nothing can be written to"
-		for i, r := range a.Rules {
-			if i == 0 {
-				t += " but below"
-			}
-			t += " " + quote(string(r.Path))
-		}
-		s = append(s, t)
+		s = append(s, "nothing can be written to"+a.places(LandlockRule.writes))
+	}
+	if a.Ports&landlockConnect != 0 {
+		s = append(s, "no TCP port can be connected to"+a.ports(landlockConnect))
+	}
+	if a.Ports&landlockBind != 0 {
+		s = append(s, "no TCP port can be bound"+a.ports(landlockBind))
 	}
 	if a.Scoped&1 != 0 {
 		s = append(s, "no abstract socket of the host can be connected to")
@@ -1065,6 +1149,13 @@ func (a Filter) String() string {
 	return "filter system calls by " + a.What
 }
 func (a Filter) Cannot() string { return "filter system calls" }
+
+// AdoptOrphans makes this process the parent of what loses its own below it;
+// PR_SET_CHILD_SUBREAPER.
+type AdoptOrphans struct{}
+
+func (AdoptOrphans) String() string { return "become the parent of what loses its own in the box" }
+func (AdoptOrphans) Cannot() string { return "become the parent of orphans" }
 
 // NotDumpable closes the exe, mem, environ and fd entries of /proc to the
 // box; PR_SET_DUMPABLE.

@@ -85,6 +85,7 @@ var checks = [...]struct {
 	{"watcher", unwatched},
 	{"network", badNetwork},
 	{"join", badJoin},
+	{"alone", badAlone},
 	{"helper", badHelper},
 	{"published", badPublished},
 	{"cgroup", badCgroup},
@@ -92,11 +93,14 @@ var checks = [...]struct {
 }
 
 // concerns says whether a check is about a plan such as this one: a plan that
-// joins a box has nothing of what makes one, which "join" sees to.
+// joins a box has nothing of what makes one, which "join" sees to, and neither has
+// one that Landlock alone holds, which "alone" sees to.
 func (s *survey) concerns(check string) bool {
 	switch check {
 	case "namespaces", "id-map", "ids-before-mounts", "propagation", "root", "trees", "writable", "landlock":
-		return s.of[kindJoin].n == 0
+		return s.of[kindJoin].n == 0 && s.of[kindKeep].n == 0
+	case "capabilities", "securebits":
+		return s.of[kindKeep].n == 0
 	}
 	return true
 }
@@ -112,6 +116,7 @@ const (
 	kindSweepCgroup
 	kindClone
 	kindMapIDs
+	kindKeep
 	kindWatch
 	kindRelease
 	kindTakePTY
@@ -166,6 +171,7 @@ const (
 	kindSetCaps
 	kindNoNewPrivs
 	kindNotDumpable
+	kindAdoptOrphans
 	kindSecurebits
 	kindSessionKeyring
 	kindLimitNamespaces
@@ -195,6 +201,8 @@ func kindOf(a Action) kind {
 		return kindClone
 	case MapIDs:
 		return kindMapIDs
+	case Keep:
+		return kindKeep
 	case Watch:
 		return kindWatch
 	case Release:
@@ -303,6 +311,8 @@ func kindOf(a Action) kind {
 		return kindNoNewPrivs
 	case NotDumpable:
 		return kindNotDumpable
+	case AdoptOrphans:
+		return kindAdoptOrphans
 	case Securebits:
 		return kindSecurebits
 	case SessionKeyring:
@@ -343,7 +353,7 @@ const (
 
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost,
-	kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
+	kindKeep: onHost, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
@@ -530,7 +540,7 @@ func (s *survey) own() (flags uint64) {
 func badJoin(s *survey) *CheckError {
 	join, die := s.of[kindJoin], s.of[kindDieWithParent]
 	if join.n == 0 {
-		if d := s.of[kindOpenDevpts]; d.n > 0 {
+		if d := s.of[kindOpenDevpts]; d.n > 0 && !s.Steps[d.first].Do.(OpenDevpts).Host {
 			return s.at(d.first, "no box was joined")
 		}
 		return nil
@@ -577,6 +587,81 @@ func badJoin(s *survey) *CheckError {
 	}
 	if !behind(s.Init.After+1, len(s.Steps)) {
 		return s.at(i, "fork(2) does not hand the tie to nobox down")
+	}
+	return nil
+}
+
+// badAlone: where Landlock alone holds a box, and no namespace does, everything
+// that comes of it is in a domain from which nothing can be signalled but what is
+// in it; what the command reads, writes and reaches is by rules; there is no
+// capability left, and no step that would need one.
+func badAlone(s *survey) *CheckError {
+	keep := s.of[kindKeep]
+	if keep.n == 0 {
+		for i, k := range s.kind {
+			if k == kindOpenDevpts && s.Steps[i].Do.(OpenDevpts).Host {
+				return s.at(i, "the box has terminals of its own")
+			}
+		}
+		return nil
+	}
+	if keep.n > 1 {
+		return s.at(keep.last, "the box is kept together twice")
+	}
+	for _, w := range [...]struct {
+		kind kind
+		name string
+	}{{kindClone, "Clone"}, {kindAdoptOrphans, "AdoptOrphans"}, {kindSetCaps, "SetCaps"}, {kindLandlock, "Landlock"}, {kindFilter, "Filter"}} {
+		if e := s.once(w.kind, w.name); e != nil {
+			return e
+		}
+	}
+	clone, wall, set, filter := s.of[kindClone].first, s.of[kindLandlock].first, s.of[kindSetCaps].first, s.of[kindFilter].first
+	a := s.Steps[wall].Do.(Landlock)
+	const files, scopes = 1<<16 - 1, 3 // all of ABI 6; linux/landlock.h
+	switch {
+	case keep.first > clone:
+		return s.at(keep.first, "the box is started already, outside of the domain that keeps it together")
+	case s.Steps[clone].Do.(Clone).Flags != 0:
+		return s.at(clone, "a box with a namespace of its own needs no keeper")
+	case s.of[kindUnshare].n+s.of[kindMapIDs].n+s.of[kindMapSelf].n+s.of[kindSetIDs].n+s.of[kindLoopbackUp].n+s.of[kindHostname].n > 0:
+		return s.at(clone, "a namespace is set up that there is none of")
+	case s.view.n > 0:
+		return s.at(s.view.first, "the host's own mounts would be changed")
+	case s.need.n > 0 && s.need.last > set:
+		return s.at(s.need.last, "this needs a capability, and there is none any more")
+	case !s.Init.Reaper || s.of[kindAdoptOrphans].first > s.Init.After:
+		return s.at(s.of[kindAdoptOrphans].first, "nobody waits for orphans")
+	case s.Steps[set].Do.(SetCaps) != SetCaps{}:
+		return s.at(set, "a capability over the host itself is kept")
+	case !s.Steps[filter].Do.(Filter).Own:
+		return s.at(filter, "what no namespace keeps apart is left to a filter that nobox does not know")
+	case s.of[kindListen].n+s.of[kindStartNet].n+s.of[kindStartHelper].n > 0:
+		return s.at(clone, "a box without a network of its own has one to be served")
+	case !s.of[kindNoNewPrivs].precedes(s.of[kindLandlock]):
+		return s.at(wall, "the rules stand before no_new_privs")
+	case wall < s.Init.After:
+		return s.at(wall, "the command could signal the process that waits for it")
+	case a.Files != files || a.Scoped != scopes:
+		return s.at(wall, "Landlock is asked for less than there must be")
+	}
+	unasked := 0
+	for _, r := range a.Rules {
+		switch {
+		case r.Files&^a.Files != 0:
+			return s.at(wall, "a rule gives what is not handled")
+		case !absolute(string(r.Path)) || climbs(string(r.Path)) || !r.NoLinks:
+			return s.at(wall, "a rule is for what a link leads to")
+		case r.writes() && r.From == "" && !node(HostPath(r.Path)):
+			if unasked++; unasked > 1 {
+				return s.at(wall, "a rule makes writable what no flag named")
+			}
+		}
+	}
+	for _, p := range a.TCP {
+		if p.Rights&^a.Ports != 0 {
+			return s.at(wall, "a rule for a port gives what is not handled")
+		}
 	}
 	return nil
 }
@@ -1026,7 +1111,7 @@ func hasNUL(a Action) bool {
 		return nul(string(a.Path))
 	case Landlock:
 		for _, r := range a.Rules {
-			if nul(string(r.Path)) {
+			if nul(string(r.Path)) || nul(r.From) {
 				return true
 			}
 		}
@@ -1313,6 +1398,10 @@ func badFilter(s *survey) *CheckError {
 		switch s.kind[i] {
 		case kindExec:
 			continue
+		case kindLandlock:
+			if s.of[kindKeep].n > 0 {
+				continue
+			}
 		case kindForeground, kindDieWithParent, kindChdir, kindRlimit, kindTimerSlack, kindCloseFiles, kindRestoreSignals:
 			if a.Own || a.Program == "" {
 				continue
@@ -1692,7 +1781,7 @@ func badCgroup(s *survey) *CheckError {
 			return s.at(make.first, "nobody removes the cgroup should nobox be killed")
 		case sweep.n > 0 && !make.precedes(sweep):
 			return s.at(sweep.first, "there is nothing to remove yet")
-		case s.own()&unix.CLONE_NEWCGROUP == 0:
+		case s.own()&unix.CLONE_NEWCGROUP == 0 && s.of[kindKeep].n == 0: // which may write to no cgroup
 			return s.at(clone, "the box sees the cgroup where its limits are set")
 		}
 		for _, c := range a.Controllers {

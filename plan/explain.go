@@ -23,13 +23,16 @@ func (p *Plan) String() string {
 		b.WriteByte('\n')
 	}
 	digits := max(2, len(strconv.Itoa(len(p.Steps))))
-	joins := false
+	joins, keeps := false, false
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		n := strconv.Itoa(i + 1)
 		lead := strings.Repeat(" ", digits-len(n)) + n + " " + pad(s.Side.String())
-		if _, ok := s.Do.(Join); ok {
+		switch s.Do.(type) {
+		case Join:
 			joins = true
+		case Keep:
+			keeps = true
 		}
 		text := printable(s.Do.String())
 		if s.From != "" {
@@ -44,6 +47,9 @@ func (p *Plan) String() string {
 			text := "from here on pid 1 stays behind as the reaper; what follows is the command's process"
 			if joins {
 				text = "from here on this process waits for its child, which is in the box's pid namespace; what follows is the child's"
+			}
+			if keeps {
+				text = "from here on this process stays behind as the reaper; what follows is the command's process"
 			}
 			if !p.Init.Reaper {
 				text = "there is no reaper: this process, pid 1, becomes the command"

@@ -16,7 +16,7 @@ var everyAction = []Action{
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
-	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
+	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, Keep{}, AdoptOrphans{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
 }
 
 func TestEveryActionIsListedHere(t *testing.T) {
@@ -52,6 +52,7 @@ type shape struct {
 	rootfs   bool // a read-only root that lacks mount points
 	network  bool // one in user space
 	veth     bool // without /dev/net/tun
+	alone    bool // held by Landlock alone
 	join     bool // a box that runs, for one more command
 	helper   bool // one of a program of the host's, and a published port
 	scope    bool // limited, in a scope of systemd's
@@ -68,6 +69,7 @@ var good = map[string]shape{
 	"rootfs":            {ranges: true, reaper: true, rootfs: true},
 	"network":           {reaper: true, network: true},
 	"veth":              {ranges: true, reaper: true, network: true, veth: true},
+	"alone":             {alone: true, terminal: true, reaper: true},
 	"join":              {join: true, terminal: true, reaper: true},
 	"helper":            {reaper: true, terminal: true, helper: true},
 	"scope":             {reaper: true, scope: true},
@@ -78,8 +80,11 @@ var good = map[string]shape{
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
 // everything.
 func (g shape) plan() *Plan {
-	if g.join {
+	switch {
+	case g.join:
 		return joining()
+	case g.alone:
+		return alone()
 	}
 	const (
 		caps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_KILL
@@ -273,7 +278,7 @@ func (g shape) plan() *Plan {
 	if (g.terminal || !g.reaper) && !g.helper {
 		ready()
 	}
-	b.Inside("", "a second wall", Landlock{Files: 0x7ff2, Scoped: 3, Rules: []LandlockRule{{"/dev", 0x7ff2, false}, {"/run", 0x7ff2, true}}, Streams: [3]uint64{0, 0x4002}}).Needs = FactLandlock
+	b.Inside("", "a second wall", Landlock{Files: 0x7ff2, Scoped: 3, Rules: []LandlockRule{{Path: "/dev", Files: 0x7ff2}, {Path: "/run", Files: 0x7ff2, MayBeFile: true}}, Streams: [3]uint64{0, 0x4002}}).Needs = FactLandlock
 	b.Inside("", "pid 1 keeps to it as well", Filter{"a list", true, " program"})
 	after := len(b.Steps) - 1
 	if g.reaper {
@@ -303,7 +308,7 @@ func joining() *Plan {
 	b.Inside("", "", SetUmask{0o022})
 	b.Inside("", "", NewSession{})
 	pts, master, peer := b.NewSlot(), b.NewSlot(), b.NewSlot()
-	b.Inside("-t", "", OpenDevpts{pts})
+	b.Inside("-t", "", OpenDevpts{Into: pts})
 	b.Inside("-t", "job control, and no way into the caller's terminal", OpenPTY{Devpts: pts, Master: master, Peer: peer, Size: unix.Winsize{Row: 24, Col: 80}})
 	b.Inside("-u", "", Chown{peer, "", 1000, 5})
 	b.Inside("", "nobox relays it to the caller's terminal", SendPTY{master})
@@ -325,6 +330,45 @@ func joining() *Plan {
 	b.Inside("", "fork(2) does not hand the tie down", DieWithParent{})
 	b.Inside("", "", Foreground{true})
 	b.Inside("-w", "", Chdir{"/"})
+	b.Inside("", "", CloseFiles{})
+	b.Inside("", "", RestoreSignals{})
+	b.Inside("", "", Exec{[]BoxPath{"/bin/sh"}, []string{"sh"}, []string{"PATH=/bin", "TOKEN=secret"}})
+	return &Plan{Steps: b.Steps, Init: Init{Reaper: true, After: after}, Slots: b.Slots()}
+}
+
+// alone is a plan of a box that Landlock alone holds, as sandbox.Compile would
+// make it.
+func alone() *Plan {
+	const read, write = 1<<0 | 1<<2 | 1<<3, 1<<15 - 1
+	b := &Builder{}
+	b.Host("--tier=landlock", "there is no pid namespace that would end with the box", Keep{Terminal: true})
+	b.Host("", "", Clone{})
+	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
+	b.Inside("", "who forks twice is waited for as well", AdoptOrphans{})
+	b.Inside("", "", NewSession{})
+	dev, master, peer := b.NewSlot(), b.NewSlot(), b.NewSlot()
+	b.Inside("-t", "", OpenDevpts{Into: dev, Host: true})
+	b.Inside("-t", "job control, and no way into the caller's terminal", OpenPTY{Devpts: dev, Master: master, Peer: peer, Size: unix.Winsize{Row: 24, Col: 80}})
+	b.Inside("", "nobox relays it to the caller's terminal", SendPTY{master})
+	b.Host("", "", TakePTY{})
+	b.Inside("", "", TakeTTY{peer, [3]bool{true, true, true}})
+	b.Inside("", "", SetCaps{})
+	b.Inside("", "no program can give more than this", NoNewPrivs{})
+	b.Inside("", "", NotDumpable{})
+	b.Inside("", "", SessionKeyring{true})
+	b.Host("", "", Watch{})
+	b.Host("", "", Release{EventGo})
+	b.Inside("", "", Await{EventGo})
+	b.Inside("", "the reaper keeps to it as well", Filter{"a list", true, " program"})
+	after := len(b.Steps) - 1
+	b.Inside("--tier=landlock", "", Landlock{Files: 1<<16 - 1, Ports: 3, Scoped: 3, Rules: []LandlockRule{
+		{Path: "/dev/null", Files: 1<<15 | 1<<1 | 1<<2, MayBeFile: true, NoLinks: true},
+		{Path: "/home/me/work", Files: write, MayBeFile: true, NoLinks: true},
+		{Path: "/srv/data", Files: write, MayBeFile: true, NoLinks: true, From: "-v /srv/data:/srv/data"},
+		{Path: "/usr", Files: read, NoLinks: true},
+	}, TCP: []LandlockPort{{443, 2}, {8080, 1}, {0, 1}}, Streams: [3]uint64{0x8006, 0x8006, 0x8006}})
+	b.Inside("", "", Foreground{true})
+	b.Inside("", "", Chdir{"/home/me/work"})
 	b.Inside("", "", CloseFiles{})
 	b.Inside("", "", RestoreSignals{})
 	b.Inside("", "", Exec{[]BoxPath{"/bin/sh"}, []string{"sh"}, []string{"PATH=/bin", "TOKEN=secret"}})

@@ -22,6 +22,9 @@ import (
 //
 // Preconditions: f answers QuestionsOf(o) and MoreQuestions(o, f).
 func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
+	if o.Tier == TierLandlock {
+		return compileAlone(o, f)
+	}
 	if err := validate(&o, f); err != nil {
 		return nil, err
 	}
@@ -463,6 +466,9 @@ func environment(o *Options, f *host.Facts, who user) ([]string, error) {
 		set("HOME", who.home)
 	} else if o.User != "" && who.home != "" && o.Rootfs != "" {
 		set("HOME", who.home)
+	}
+	if slices.Contains(o.ConnectTCP, 53) {
+		set("RES_OPTIONS", "use-vc") // resolv.conf(5): UDP is closed
 	}
 	if lookup(env, "PATH", "") == "" {
 		set("PATH", defaultPath)

@@ -39,6 +39,16 @@ func (j Joined) with(x Options) Options {
 	return o
 }
 
+// MayJoin says why there can be no further command in a box of o; nil if there
+// can.
+func MayJoin(o Options) error {
+	if o.Tier != TierLandlock {
+		return nil
+	}
+	return &Error{What: "run a command in the box", Cause: errors.New("Landlock alone holds it: there are no namespaces to join, and no process enters a domain of Landlock's from outside"),
+		Hints: []string{"what the box's own command starts is in the box: a shell, or a server that runs commands"}}
+}
+
 // CompileExec makes the plan of one more command in a box that runs. x has what
 // the command is to be: Command, User, Workdir, Env, EnvHost, Ulimits, Terminal
 // and Timeout; in all else it is as the box was asked to be. The command gets
@@ -48,6 +58,9 @@ func (j Joined) with(x Options) Options {
 // Preconditions: f answers QuestionsOf and MoreQuestions of the options merged.
 func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 	o := j.with(x)
+	if err := MayJoin(j.Options); err != nil {
+		return nil, err
+	}
 	// What the box's own streams are is not this one's matter.
 	j.Options.Terminal, j.Options.Detached = x.Terminal, false
 	if cg, err := cgroup(&j.Options, f); err != nil || cg.Asked() {

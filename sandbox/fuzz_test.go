@@ -130,7 +130,9 @@ func (d *die) options() Options {
 		o.AllowHosts, o.DenyHosts = []string{"*.example.com:443"}, []string{"10.0.0.0/8"}
 		o.NetLog = pick(d, "net.log", "/srv/net.log", "")
 	}
-	d.one(40)
+	if d.one(40) {
+		o.Tier, o.ConnectTCP, o.BindTCP = TierLandlock, []uint16{443}, []uint16{0, 8080}
+	}
 	if o.Userns != UsernsAuto {
 		o.UsernsFrom = pick(d, "-r", "-c", "--userns=keep-id")
 	}

@@ -37,6 +37,7 @@ func (s scene) facts() *host.Facts {
 	}
 	tree.Answer(f, QuestionsOf(s.o))
 	tree.Answer(f, MoreQuestions(s.o, f))
+	tree.Answer(f, LastQuestions(s.o, f))
 	return f
 }
 
@@ -73,8 +74,11 @@ func scenes() map[string]scene {
 		"home-ro":               {o: Options{Command: id, Home: ShareRO}},
 		"home-rw":               {o: Options{Command: id, Home: ShareRW}},
 		"cwd-ro":                {o: Options{Command: id, Cwd: ShareRO}},
-		"net-host":              {o: Options{Command: id, Net: NetHost, NetFrom: "--net=host"}},
-		"net-user":              {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"}},
+		"tier-landlock": {o: Options{Command: id, Tier: TierLandlock, ConnectTCP: []uint16{443, 53}, BindTCP: []uint16{0},
+			Binds: []Bind{{Source: "/srv/data", Target: "/srv/data", NoExec: true, From: "-v /srv/data:/srv/data:noexec"}},
+			Masks: []Mask{{Path: "/etc/passwd", From: "--mask /etc/passwd"}}}},
+		"net-host": {o: Options{Command: id, Net: NetHost, NetFrom: "--net=host"}},
+		"net-user": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"}},
 		"net-user-veth": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", Net: NetUser, NetFrom: "--net=user"},
 			f: func(f *host.Facts) { f.Refused = map[plan.Fact]string{plan.FactTun: "no such file or directory"} }},
 		"net-policy": {o: Options{Command: id, Userns: UsernsRoot, UsernsFrom: "-r", AllowHosts: []string{"*.example.com:443"}, DenyHosts: []string{"10.0.0.0/8"},
@@ -242,6 +246,12 @@ func TestOnlyNetHostSharesANamespace(t *testing.T) {
 			want &^= unix.CLONE_NEWNET
 		}
 		p := s.plan(t)
+		if s.o.Tier == TierLandlock {
+			if n := len(actions[plan.Unshare](p)); n > 0 || actions[plan.Clone](p)[0].Flags != 0 {
+				t.Errorf("%s: it has namespaces", name)
+			}
+			continue
+		}
 		if got := actions[plan.Clone](p)[0].Flags | actions[plan.Unshare](p)[0].Flags; got != want {
 			t.Errorf("%s: namespaces %#x, want %#x", name, got, want)
 		}
@@ -272,13 +282,20 @@ func TestNothingElseOfTheHostIsWritable(t *testing.T) {
 	want := map[string][]plan.HostPath{
 		"rootfs": {"/srv/debian"}, "rootfs-bare": {"/srv/bare"}, "home-rw": {nstest.Home},
 		"cwd-ro": nil, "mounts": {plan.WorkingDirectory, "/srv/data/in"}, "rootfs-bare-read-only": nil,
-		"home-ro": {plan.WorkingDirectory}, "overlay-kept": {"/srv/cache"},
+		"tier-landlock": {nstest.Project, "/srv/data"}, "home-ro": {plan.WorkingDirectory}, "overlay-kept": {"/srv/cache"},
 	}
 	for name, s := range scenes() {
 		var got []plan.HostPath
 		for _, a := range actions[plan.OpenTree](s.plan(t)) {
 			if !a.Attr.ReadOnly && !strings.HasPrefix(string(a.Source), "/dev/") {
 				got = append(got, a.Source)
+			}
+		}
+		for _, l := range actions[plan.Landlock](s.plan(t)) {
+			for _, r := range l.Rules { // of a box that has no other wall
+				if s.o.Tier == TierLandlock && r.Files&2 != 0 && !strings.HasPrefix(string(r.Path), "/dev/") {
+					got = append(got, plan.HostPath(r.Path))
+				}
 			}
 		}
 		w, special := want[name]

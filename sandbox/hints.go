@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/host"
+	"nobox/landlock"
 	"nobox/mounts"
 	"nobox/plan"
 	"nobox/userns"
@@ -61,6 +62,9 @@ func DoctorLine(err error) string {
 	denied := errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES) || errors.Is(failed.Err, unix.ENOSYS)
 	switch a := failed.Step.Do.(type) {
 	case plan.Clone:
+		if a.Flags == 0 {
+			return ""
+		}
 		return "user-namespaces"
 	case plan.Unshare:
 		return "namespaces"
@@ -115,7 +119,7 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	}
 	if failed.Fork {
 		if errors.Is(failed.Err, unix.EAGAIN) {
-			return diagnoseNamespaces(failed)
+			return diagnoseNamespaces(failed, f)
 		}
 		return Diagnosis{err, nil}
 	}
@@ -123,7 +127,7 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	case plan.Exec:
 		return diagnoseExec(failed, a, o, f)
 	case plan.Clone, plan.Unshare:
-		return diagnoseNamespaces(failed)
+		return diagnoseNamespaces(failed, f)
 	case plan.MapIDs:
 		return diagnoseMapIDs(failed)
 	}
@@ -207,11 +211,14 @@ const appArmorHint = "nobox doctor --apparmor-profile | sudo tee /etc/apparmor.d
 
 // diagnoseNamespaces finds why no namespaces can be made; user_namespaces(7),
 // namespaces(7), clone(2).
-func diagnoseNamespaces(failed *plan.StepError) Diagnosis {
+func diagnoseNamespaces(failed *plan.StepError, f *host.Facts) Diagnosis {
+	const user = "create a user namespace"
 	refine := func(what, cause string, hints ...string) Diagnosis {
+		if what == user && f.Landlock >= landlock.AloneABI {
+			hints = append(hints, tierFlag+" does without: it holds less of what a box is, and says what not")
+		}
 		return Diagnosis{&Refined{what, failed.Step.From, cause, failed}, hints}
 	}
-	const user = "create a user namespace"
 	if c, ok := failed.Step.Do.(plan.Clone); ok && c.Cgroup {
 		const what = "start the box in its cgroup"
 		switch {

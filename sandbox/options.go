@@ -12,6 +12,8 @@ import (
 type Options struct {
 	Command []string // empty: a shell
 
+	Tier Tier // --tier
+
 	// Root directory. "" is the host's own tree, read-only.
 	Rootfs   plan.HostPath
 	ReadOnly bool // --read-only
@@ -38,6 +40,9 @@ type Options struct {
 	NetNS    string // --net=ns:PATH
 	NetFrom  string // --net as given, "" is the default
 	Publish  []Publish
+
+	ConnectTCP []uint16 // --connect-tcp
+	BindTCP    []uint16 // --bind-tcp; 0 is any that is free
 
 	MTU        int       // --mtu, 0 is the default
 	HostPorts  []uint16  // --host-port

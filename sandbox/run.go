@@ -106,6 +106,9 @@ func prepare(o Options, f *host.Facts) (*plan.Plan, error) {
 	if o.OverlayDir != "" && len(o.Masks) > 0 {
 		f.Look(MoreQuestions(o, f)) // what is kept of a place, where that leads
 	}
+	if o.Tier != TierNamespaces {
+		f.Look(LastQuestions(o, f))
+	}
 	p, err := Compile(o, f)
 	if err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ var kernelFloor = [2]int{5, 12}
 // validate holds the checks that need no mechanism's knowledge.
 func validate(o *Options, f *host.Facts) error {
 	for _, check := range []func(*Options, *host.Facts) error{
-		checkKernel, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkFDs, checkTerminal, checkNet, checkNetFlags,
+		checkKernel, checkTier, checkCommand, checkHostname, checkRootfs, checkOverlay, checkHome, checkSecrets, checkWorkdir, checkFDs, checkTerminal, checkNet, checkNetFlags,
 	} {
 		if err := check(o, f); err != nil {
 			return err

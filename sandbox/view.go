@@ -32,6 +32,7 @@ func QuestionsOf(o Options) host.Questions {
 		Secrets: masksSecrets(&o),
 		Cwd:     o.Rootfs == "" || o.Cwd != ShareDefault,
 	}
+	q.Caps = o.Tier == TierLandlock
 	cgroupQuestions(&o, &q)
 	if o.Rootfs != "" {
 		q.Sources = append(q.Sources, string(o.Rootfs))
@@ -54,7 +55,7 @@ func QuestionsOf(o Options) host.Questions {
 		q.FDs = append(q.FDs, fd.FD)
 	}
 	q.Cwd = q.Cwd || o.NetLog != ""
-	if o.Net == NetDefault || o.Net == NetUser {
+	if o.Tier == TierNamespaces && (o.Net == NetDefault || o.Net == NetUser) {
 		q.Sources = append(q.Sources, readByNetwork[:]...)
 		q.Tun = true
 	}

@@ -52,7 +52,22 @@ type Want struct {
 	// starts no other. execveat is left for the file that the process itself
 	// comes from, a descriptor.
 	Process bool
+	// Shared: the box has no namespaces of its own, and what they would keep
+	// apart is refused.
+	Shared bool
+	// Sockets is what a Shared box may make besides pairs.
+	Sockets Sockets
 }
+
+// Sockets are those that a box on the host's network may make.
+type Sockets uint8
+
+const (
+	NoSockets  Sockets = iota
+	TCPSockets         // for connections to where Landlock lets them
+	TCPServers         // and to listen
+	AllSockets         // all that a box with a network of its own may make, but AF_UNIX
+)
 
 // RootCaps and noCaps are those of the ready programs: what root inside has,
 // docker's default, and nothing.
@@ -67,7 +82,7 @@ const (
 func Default(w Want) ([]byte, error) { return native().def(w) }
 
 func (a *abi) def(w Want) ([]byte, error) {
-	if !w.AllowUserns {
+	if !w.AllowUserns && !w.Shared {
 		for _, r := range a.ready {
 			if r.caps == w.Caps && r.process == w.Process {
 				return []byte(r.program), nil
@@ -193,6 +208,68 @@ func special(a *abi, w Want, set func(name string, d decision)) {
 	}
 	set("socket", decision{families, noFamily})
 	set("socketpair", decision{[]rule{{[]cond{is(0, unix.AF_UNIX)}, Allow}}, noFamily})
+	if w.Shared {
+		shared(w, families[1:], set)
+	}
+}
+
+// msgFastopen is MSG_FASTOPEN; linux/socket.h.
+const msgFastopen = 0x20000000
+
+// shared closes what leads out of a box that has no namespaces; inet are the
+// rules for sockets of a network.
+func shared(w Want, inet []rule, set func(name string, d decision)) {
+	eperm, enosys := Errno(uint16(unix.EPERM)), Errno(uint16(unix.ENOSYS))
+	noFamily := Errno(uint16(unix.EAFNOSUPPORT))
+	own := cond{arg: 0, op: opIn, in: []uint32{0}}
+
+	// Landlock has no say in connect(2) to a path: a socket of D-Bus, ssh-agent or
+	// a container engine is one call away. A pair of streams can be connected to
+	// nothing else; one of datagrams could.
+	pair := func(kind uint64) rule {
+		return rule{[]cond{{arg: 0, op: opIn, in: []uint32{unix.AF_UNIX}}, {arg: 1, op: opMasked, low: true, mask: sockType, value: kind}}, Allow}
+	}
+	set("socketpair", decision{[]rule{pair(unix.SOCK_STREAM), pair(unix.SOCK_SEQPACKET)}, noFamily})
+
+	switch w.Sockets {
+	case AllSockets:
+		set("socket", decision{inet, noFamily})
+	case TCPSockets, TCPServers:
+		// Landlock's rules are about TCP: neither UDP nor MPTCP, and neither a
+		// connection that is opened by sending on it nor a port that listen(2)
+		// chooses asks it.
+		set("socket", decision{[]rule{
+			{[]cond{{arg: 0, op: opIn, in: []uint32{unix.AF_INET, unix.AF_INET6}}, {arg: 1, op: opMasked, low: true, mask: sockType, value: unix.SOCK_STREAM}, {arg: 2, op: opIn, in: []uint32{0, unix.IPPROTO_TCP}}}, Allow},
+			{[]cond{{arg: 0, op: opIn, in: []uint32{unix.AF_NETLINK}}, {arg: 2, op: opIn, in: []uint32{unix.NETLINK_ROUTE}}}, Allow},
+		}, noFamily})
+		for _, c := range [...]struct {
+			name string
+			arg  uint8
+		}{{"sendto", 3}, {"sendmsg", 2}, {"sendmmsg", 3}} {
+			set(c.name, decision{[]rule{{[]cond{{arg: c.arg, op: opMasked, low: true, mask: msgFastopen}}, Allow}}, Errno(uint16(unix.EOPNOTSUPP))})
+		}
+		if w.Sockets == TCPSockets {
+			set("listen", decision{other: Errno(uint16(unix.EACCES))})
+		}
+	default:
+		set("socket", decision{other: noFamily})
+	}
+
+	// Memory, semaphores and queues of System V and POSIX are the uid's, or
+	// everybody's, and by no path that Landlock knows of.
+	for _, name := range [...]string{
+		"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+		"mq_open", "mq_unlink",
+	} {
+		set(name, decision{other: enosys})
+	}
+	// The limits, priorities and schedules of the caller's other processes.
+	for _, name := range [...]string{"prlimit64", "sched_setscheduler", "sched_setparam", "sched_setattr"} {
+		set(name, decision{[]rule{{[]cond{own}, Allow}}, eperm})
+	}
+	whose := cond{arg: 1, op: opIn, in: []uint32{0}}
+	set("setpriority", decision{[]rule{{[]cond{{arg: 0, op: opIn, in: []uint32{0, 1}}, whose}, Allow}}, eperm}) // PRIO_PROCESS, PRIO_PGRP
+	set("ioprio_set", decision{[]rule{{[]cond{{arg: 0, op: opIn, in: []uint32{1, 2}}, whose}, Allow}}, eperm})  // IOPRIO_WHO_PROCESS, IOPRIO_WHO_PGRP
 }
 
 // Personalities are those that docker allows: PER_LINUX and PER_LINUX32, each

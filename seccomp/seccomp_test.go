@@ -107,7 +107,8 @@ var (
 
 func TestTheDefaultFilterRefusesWhatItMust(t *testing.T) {
 	const high = 0xdeadbeef00000000
-	root := Want{Caps: RootCaps}
+	root, shut := Want{Caps: RootCaps}, Want{Shared: true}
+	sockets := func(s Sockets) Want { return Want{Shared: true, Sockets: s} }
 	with := func(cap int) Want { return Want{Caps: RootCaps | 1<<cap} }
 	tests := []struct {
 		want Want
@@ -194,6 +195,46 @@ func TestTheDefaultFilterRefusesWhatItMust(t *testing.T) {
 		{Want{Process: true}, "clone", [6]uint64{unix.CLONE_THREAD | unix.CLONE_NEWUSER}, eperm},
 		{Want{Process: true}, "ptrace", [6]uint64{}, eperm},
 		{Want{Process: true}, "openat", [6]uint64{}, Allow},
+		{shut, "socket", [6]uint64{unix.AF_UNIX, unix.SOCK_STREAM}, family},
+		{shut, "socket", [6]uint64{unix.AF_INET, unix.SOCK_STREAM}, family},
+		{shut, "socketpair", [6]uint64{unix.AF_UNIX, unix.SOCK_STREAM | unix.SOCK_CLOEXEC}, Allow},
+		{shut, "socketpair", [6]uint64{unix.AF_UNIX, high | unix.SOCK_SEQPACKET}, Allow},
+		{shut, "socketpair", [6]uint64{unix.AF_UNIX, unix.SOCK_DGRAM}, family}, // could be connected elsewhere
+		{shut, "socketpair", [6]uint64{unix.AF_UNIX, unix.SOCK_RAW}, family},   // which becomes one of datagrams
+		{shut, "shmget", [6]uint64{}, enosys},
+		{shut, "semop", [6]uint64{}, enosys},
+		{shut, "msgrcv", [6]uint64{}, enosys},
+		{shut, "mq_open", [6]uint64{}, enosys},
+		{shut, "prlimit64", [6]uint64{0, unix.RLIMIT_CPU}, Allow},
+		{shut, "prlimit64", [6]uint64{high, unix.RLIMIT_CPU}, Allow},
+		{shut, "prlimit64", [6]uint64{4711, unix.RLIMIT_CPU}, eperm},
+		{shut, "setpriority", [6]uint64{0, 0, 5}, Allow},
+		{shut, "setpriority", [6]uint64{2, 0, 5}, eperm}, // PRIO_USER
+		{shut, "setpriority", [6]uint64{0, 4711, 5}, eperm},
+		{shut, "ioprio_set", [6]uint64{1, 0}, Allow},
+		{shut, "ioprio_set", [6]uint64{3, 0}, eperm},
+		{shut, "sched_setattr", [6]uint64{4711}, eperm},
+		{shut, "sched_setaffinity", [6]uint64{4711}, Allow},
+		{shut, "clone", [6]uint64{unix.CLONE_NEWUSER}, eperm},
+		{shut, "landlock_create_ruleset", [6]uint64{}, Allow},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_INET, unix.SOCK_STREAM | unix.SOCK_NONBLOCK, unix.IPPROTO_TCP}, Allow},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_INET6, unix.SOCK_STREAM}, Allow},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP}, family},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_INET, unix.SOCK_DGRAM}, family},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_TCP}, family},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_UNIX, unix.SOCK_STREAM}, family},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE}, Allow},
+		{sockets(TCPSockets), "socket", [6]uint64{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG}, family},
+		{sockets(TCPSockets), "sendto", [6]uint64{3, 0, 0, unix.MSG_NOSIGNAL}, Allow},
+		{sockets(TCPSockets), "sendto", [6]uint64{3, 0, 0, unix.MSG_NOSIGNAL | msgFastopen}, Errno(uint16(unix.EOPNOTSUPP))},
+		{sockets(TCPSockets), "sendmsg", [6]uint64{3, 0, high | msgFastopen}, Errno(uint16(unix.EOPNOTSUPP))},
+		{sockets(TCPSockets), "sendmmsg", [6]uint64{3, 0, 1, msgFastopen}, Errno(uint16(unix.EOPNOTSUPP))},
+		{sockets(TCPSockets), "listen", [6]uint64{3}, Errno(uint16(unix.EACCES))},
+		{sockets(TCPServers), "listen", [6]uint64{3}, Allow},
+		{sockets(AllSockets), "socket", [6]uint64{unix.AF_INET, unix.SOCK_DGRAM}, Allow},
+		{sockets(AllSockets), "socket", [6]uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP}, protocol},
+		{sockets(AllSockets), "socket", [6]uint64{unix.AF_UNIX, unix.SOCK_DGRAM}, family},
+		{sockets(AllSockets), "socket", [6]uint64{unix.AF_ALG}, family},
 	}
 	for name, a := range abis {
 		for _, tt := range tests {

@@ -112,6 +112,7 @@ var vocabulary = map[string]func() string{
 	"subids":      noSubids,
 	"int80":       noInt80,
 	"landlock":    func() string { return noLandlock(3) },
+	"landlock6":   func() string { return noLandlock(6) },
 	"tun":         func() string { return noOpen("/dev/net/tun") },
 	"cgroup2":     noCgroup2,
 	"cgroup1":     noCgroup1,

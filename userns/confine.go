@@ -33,6 +33,9 @@ func (l *lowerer) filter(program string) {
 // linux/landlock.h.
 const landlockFile = 1<<0 | 1<<1 | 1<<2 | 1<<14 | 1<<15
 
+// landlockRuleNetPort is LANDLOCK_RULE_NET_PORT.
+const landlockRuleNetPort = 2
+
 // landlock makes a ruleset, gives it its rules, and enters it, by the call that
 // is returned.
 func (l *lowerer) landlock(a plan.Landlock) *op {
@@ -50,7 +53,11 @@ func (l *lowerer) landlock(a plan.Landlock) *op {
 	}
 	for _, r := range a.Rules {
 		f := l.temp()
-		l.make(f, unix.SYS_OPENAT, cwd(), l.str(string(r.Path)), hex(oPath))
+		if r.NoLinks {
+			l.make(f, unix.SYS_OPENAT2, cwd(), l.str(string(r.Path)), l.how(oPath, 0, unix.RESOLVE_NO_SYMLINKS), num(sizeofOpenHow))
+		} else {
+			l.make(f, unix.SYS_OPENAT, cwd(), l.str(string(r.Path)), hex(oPath))
+		}
 		if r.MayBeFile {
 			rule(r.Files&landlockFile, f)
 			rule(r.Files, f).ignore[0] = uint8(unix.EINVAL) // it is a file
@@ -63,6 +70,10 @@ func (l *lowerer) landlock(a plan.Landlock) *op {
 		if files != 0 {
 			rule(files, num(fd))
 		}
+	}
+	for _, p := range a.TCP {
+		// struct landlock_net_port_attr: rights, port in the host's order.
+		l.call(unix.SYS_LANDLOCK_ADD_RULE, set, num(landlockRuleNetPort), l.words(p.Rights, uint64(p.Port)), num(0))
 	}
 	i := len(l.ops)
 	l.call(unix.SYS_LANDLOCK_RESTRICT_SELF, set, num(0))

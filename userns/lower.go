@@ -522,7 +522,13 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_SETNS, num(a.FD), hex(a.Flags))
 
 	case plan.OpenDevpts:
-		l.make(l.slot(a.Into), unix.SYS_OPENAT2, cwd(), l.str("/dev/pts"),
+		dir := "/dev/pts"
+		if a.Host {
+			// Its ptmx in /dev/pts is often closed, mode 0000; the one in /dev is
+			// the same, and open.
+			dir = "/dev"
+		}
+		l.make(l.slot(a.Into), unix.SYS_OPENAT2, cwd(), l.str(dir),
 			l.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0, unix.RESOLVE_NO_SYMLINKS), num(sizeofOpenHow))
 
 	case plan.Hostname:
@@ -802,6 +808,9 @@ func (l *lowerer) action(a plan.Action) error {
 			return nil
 		}
 		l.filter(a.Program)
+
+	case plan.AdoptOrphans:
+		l.call(unix.SYS_PRCTL, num(unix.PR_SET_CHILD_SUBREAPER), num(1))
 
 	case plan.NotDumpable:
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_DUMPABLE), num(0))

@@ -46,6 +46,10 @@ type Box struct {
 	netSwitch int    // a socket of the box's network, -1 without; cutoff.go
 	device    string // what it takes down
 
+	keeper    int   // the process that ends the box should nobox be killed; 0 without one
+	keeperEnd int   // closing it has the keeper end the box
+	others    []int // children of nobox's that are not the box's, where there is a keeper
+
 	watcher int
 	lifeEnd int // closing it without ending the watcher first kills the box
 	early   *plan.StepError
@@ -158,6 +162,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 			failed := b.failure()
 			b.Kill()
 			b.reap()
+			b.endKept()
 			b.Dismiss()
 			b.close()
 			if failed != nil {
@@ -177,6 +182,8 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 			return errors.New("nothing plays this step")
 		}
 		return o.Cgroup.Play(a)
+	case plan.Keep:
+		return b.keep(a)
 	case plan.Clone:
 		fd := -1
 		if a.Cgroup && o.Cgroup != nil {

@@ -101,6 +101,7 @@ func (b *Box) reap() {
 		break
 	}
 	b.reaped = true
+	b.endKept()
 }
 
 // Usage is what the box took by the kernel's count for wait4(2): the command

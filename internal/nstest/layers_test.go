@@ -41,7 +41,7 @@ var layers = map[string]struct {
 	"nobox-net":       {"the network's process: a program of its own", "netstack", ""},
 	"netstack":        {"the network in user space, never part of nobox itself", "egress", "gvisor.dev/gvisor golang.org/x/sys golang.org/x/net"},
 	"cgroups":         {"delegated cgroup v2", "plan host", "golang.org/x/sys"},
-	"landlock":        {"the second wall, from the steps before it", "plan", ""},
+	"landlock":        {"the second wall, from the steps before it, and rules that hold a box alone", "plan host", ""},
 	"seccomp":         {"the filter of system calls, compiled at build time", "", "golang.org/x/sys"},
 	"seccomp/gen":     {"writes seccomp's tables; no part of nobox", "seccomp", "github.com/moby/profiles github.com/opencontainers/runtime-spec golang.org/x/sys"},
 	"doctor":          {"what a box may need, and whether the machine has it", "host idmap plan sandbox", "golang.org/x/sys"},
