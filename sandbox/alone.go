@@ -213,7 +213,7 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 		return nil, v.err
 	}
 	if v.HostRW != "" {
-		return nil, &Error{What: "share the host's tree", Flag: v.HostRW, Cause: errors.New("Landlock cannot take the homes, /tmp and /run out of what is writable"), Hints: []string{"-v DIR:DIR shares a part of it"}}
+		return nil, &Error{What: "share the host's tree", Flag: v.HostRW, Cause: errors.New("the homes, /tmp and /run cannot be taken out of what is writable"), Hints: []string{"-v DIR:DIR shares a part of it"}}
 	}
 	as, err := areas(&o, f, v)
 	if err != nil {

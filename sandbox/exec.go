@@ -45,7 +45,7 @@ func MayJoin(o Options) error {
 	if o.Tier != TierLandlock {
 		return nil
 	}
-	return &Error{What: "run a command in the box", Cause: errors.New("Landlock alone holds it: there are no namespaces to join, and no process enters a domain of Landlock's from outside"),
+	return &Error{What: "run a command in the box", Cause: errors.New("it is held by Landlock alone: there are no namespaces to join, and no process enters a domain of Landlock's from outside"),
 		Hints: []string{"what the box's own command starts is in the box: a shell, or a server that runs commands"}}
 }
 
