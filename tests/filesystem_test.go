@@ -98,7 +98,7 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 		}
 		exchanged <- n
 	}()
-	started := 0
+	started, refused := 0, 0
 	for i := range hostileStarts {
 		flags := []string{"-r", "--rootfs", root, "-v", share + ":/mnt/in"}
 		if i%2 == 0 {
@@ -115,6 +115,11 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 		case 42:
 			started++
 		case 125:
+			refused++
+			// For a reason that the exchanges give, and no other.
+			if !strings.HasPrefix(string(out), "nobox: cannot ") {
+				t.Fatalf("start %d is refused without a word: %s", i, out)
+			}
 		default:
 			t.Fatalf("start %d: exit code %d: %s", i, code, out)
 		}
@@ -126,13 +131,14 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 	if n := <-exchanged; n < hostileStarts {
 		t.Errorf("only %d exchanges in %d starts", n, hostileStarts)
 	}
-	if started == 0 {
-		t.Error("no box started at all")
+	// Neither says anything about the other: each must have happened, many times.
+	if started < hostileStarts/20 || refused < hostileStarts/20 || started+refused != hostileStarts {
+		t.Errorf("%d of %d boxes ran the command, %d were refused", started, hostileStarts, refused)
 	}
 	if after := everything(t, outside); !slices.Equal(before, after) {
 		t.Errorf("outside was changed:\n%q\n%q", before, after)
 	}
-	t.Logf("%d of %d started", started, hostileStarts)
+	t.Logf("%d of %d ran the command, %d were refused", started, hostileStarts, refused)
 }
 
 // everything is all there is of a tree, in a line each.
@@ -164,44 +170,122 @@ func everything(t testing.TB, dir string) (out []string) {
 }
 
 // A start that is killed leaves nothing behind: strace kills nobox at one
-// system call of the host side after another.
+// system call of the host side after another, at each from the clone on. It
+// follows no child, so that newuidmap is as setuid as ever.
 func TestAStartThatIsKilledAtAnyStepLeavesNothingOnTheHost(t *testing.T) {
 	asUser(t)
 	need(t, "userns", "strace", "kernel:6.6")
+	// What nobox leaves is inherited by the test, and so seen.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	p := newPlace(t)
-	root, data, keep := p.run+"/root", p.run+"/data", p.run+"/keep"
+	root, data, keep := p.run+"/root", p.run+"/data", p.tmp+"/keep"
 	for _, d := range []string{root + "/bin", root + "/etc", data + "/in", keep} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	shapes := map[string][]string{
-		"a root read-only":    {"--rootfs", root, "--read-only", "-v", data + ":/mnt/new"},
-		"a root overlaid":     {"--rootfs", root, "--overlay", "-v", data + ":/mnt/new", "--mask", "/etc/none"},
-		"the host's overlaid": {"--overlay", "--cwd=overlay", "-v", data + ":/tmp/x/y", "-v", data + "/in:/tmp/x/y/in:O"},
-		"the host's":          {"-v", data + ":/tmp/x/y", "--tmpfs", "/tmp/x/y/in:ro", "--home=ro", "--mask", data + "/in"},
+	if err := os.WriteFile(data+"/file", []byte("data"), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	for name, flags := range shapes {
-		t.Run(name, func(t *testing.T) {
-			before := append(everything(t, p.run), append(everything(t, p.work), everything(t, p.home)...)...)
-			killed := 0
-			for n := 1; n < 4000; n += 3 {
-				args := append([]string{"-qq", "-o", "/dev/null", "-e", "trace=all", "-e", fmt.Sprintf("inject=all:signal=KILL:when=%d", n), nobox, "-r"}, flags...)
-				c := p.command("strace", append(args, "--", "/bin/true")...)
-				err := c.Run()
-				after := append(everything(t, p.run), append(everything(t, p.work), everything(t, p.home)...)...)
-				if !slices.Equal(before, after) {
-					t.Fatalf("killed at call %d:\nbefore %q\nafter  %q", n, before, after)
+	overlaid := []string{"--rootfs", root, "--overlay", "-v", data + ":/mnt/new", "--mask", "/etc/none"}
+	shapes := []struct {
+		name  string
+		needs []string
+		flags []string
+	}{
+		{"a root read-only", nil, []string{"-r", "--rootfs", root, "--read-only", "-v", data + ":/mnt/new"}},
+		{"a root overlaid", nil, append([]string{"-r"}, overlaid...)},
+		{"the host's overlaid", nil, []string{"-r", "--overlay", "--cwd=overlay", "-v", data + ":/tmp/x/y", "-v", data + "/in:/tmp/x/y/in:O"}},
+		{"the host's", nil, []string{"-r", "-v", data + ":/tmp/x/y", "--tmpfs", "/tmp/x/y/in:ro", "--home=ro", "--mask", "/tmp/x/y/file"}},
+		{"no flag", []string{"subids", "tun"}, nil},
+		{"a range, a network, a root overlaid", []string{"subids", "tun"}, append([]string{"--net=user", "-p", "0:80"}, overlaid...)},
+		{"a range, the command as pid 1, changes kept", []string{"subids", "tun"}, []string{"--as-pid-1", "--cwd=overlay", "--overlay-dir", keep, "--mask", "none"}},
+		{"no network", []string{"subids"}, []string{"--net=none", "-v", data + ":/tmp/x"}},
+	}
+	all := func() []string {
+		return append(everything(t, p.run), append(everything(t, p.work), everything(t, p.home)...)...)
+	}
+	for _, shape := range shapes {
+		t.Run(shape.name, func(t *testing.T) {
+			need(t, shape.needs...)
+			before := all()
+			line := append(append([]string{nobox}, shape.flags...), "--", "/bin/true")
+			trace := p.tmp + "/trace"
+			if out, err := p.command("strace", append([]string{"-qq", "-o", trace}, line...)...).CombinedOutput(); err != nil && !strings.Contains(string(out), "cannot run /bin/true") {
+				t.Fatalf("%v: %s", err, out)
+			}
+			calls, made := callsOf(t, trace)
+			killed, late := 0, 0
+			for n, c := range calls {
+				if n < made-5 && n%20 != 0 {
+					continue // nothing but nobox itself is there yet
+				}
+				inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", c.name, c.nth)
+				err := p.command("strace", append([]string{"-qq", "-o", "/dev/null", "-e", "trace=all", "-e", inject}, line...)...).Run()
+				left := holdFamily(t, os.Getpid())
+				left.expectGone(t, patience) // an overlay on a disk is synced at its end
+				reapOrphans()
+				if after := all(); !slices.Equal(before, after) {
+					t.Fatalf("killed at %s %d:\nbefore %q\nafter  %q", c.name, c.nth, before, after)
+				}
+				if t.Failed() {
+					t.Fatalf("killed at %s %d", c.name, c.nth)
 				}
 				if e, ok := err.(*exec.ExitError); !ok || e.ExitCode() != -1 {
-					break // it ended by itself: there are no more calls
+					continue // this time it made fewer such calls
 				}
-				killed++
+				if killed++; n > made {
+					late++
+				}
 			}
-			if killed < 20 {
-				t.Errorf("killed at %d calls only", killed)
+			if killed < 40 || late < 30 {
+				t.Errorf("killed at %d calls only, %d of them with a box", killed, late)
 			}
-			t.Logf("killed at %d calls", killed)
+			t.Logf("killed at %d calls, %d of them with a box", killed, late)
 		})
+	}
+}
+
+// A nthCall is one of a program's system calls: the nth of that name.
+type nthCall struct {
+	name string
+	nth  int
+}
+
+// callsOf reads strace's output, and finds the clone that makes the box.
+func callsOf(t *testing.T, trace string) (calls []nthCall, made int) {
+	t.Helper()
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		name, rest, ok := strings.Cut(line, "(")
+		if !ok || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_0123456789") != "" {
+			continue // a signal
+		}
+		if strings.Contains(rest, "CLONE_NEWUSER") {
+			made = len(calls)
+		}
+		seen[name]++
+		calls = append(calls, nthCall{name, seen[name]})
+	}
+	if made == 0 {
+		t.Fatalf("no box was made:\n%s", text)
+	}
+	return calls, made
+}
+
+// reapOrphans waits for the children that the test did not start and that have
+// ended.
+func reapOrphans() {
+	for _, m := range family(os.Getpid()) {
+		if m.state == "Z" && m.parent == os.Getpid() {
+			unix.Wait4(m.pid, nil, unix.WNOHANG|unix.WALL, nil)
+		}
 	}
 }

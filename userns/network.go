@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
@@ -72,7 +73,7 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 		return err
 	}
 	defer func() { r.free() }()
-	prog := networkProgram(a, len(text))
+	prog := networkProgram(a, len(text), os.Getpid())
 	r, m, err := place(r, prog, uintptr(b.networkEnd), childMem{hostEnd: uintptr(b.network)})
 	if err != nil {
 		return err
@@ -98,10 +99,14 @@ const slotText = slotBase + 1
 const slotLog = slotText + 1
 
 // networkProgram are the calls that become the network's process. It waits,
-// small as it is, for the device and for the box's first packet.
-func networkProgram(a plan.StartNet, size int) *program {
+// small as it is, for the device and for the box's first packet. nobox is the
+// pid of who starts it.
+func networkProgram(a plan.StartNet, size, nobox int) *program {
 	l := &lowerer{next: slotLog + 1, arena: make([]byte, 8, 8<<10)}
 	l.dieWithParent()
+	// The inside holds the other end of this one's control socket too: as long as
+	// it lives, the socket does not tell that nobox died before the signal was asked for.
+	l.call(unix.SYS_GETPPID).want = int32(nobox)
 	// Out of the terminal's reach, and of the caller's directory.
 	l.call(unix.SYS_SETSID)
 	l.call(unix.SYS_CHDIR, l.str("/"))

@@ -60,7 +60,7 @@ type program struct {
 // a package's maps are built at every start.
 func syscallNames() map[uintptr]string {
 	return map[uintptr]string{
-		unix.SYS_PRCTL: "prctl", unix.SYS_PPOLL: "ppoll", unix.SYS_READ: "read", unix.SYS_WRITE: "write",
+		unix.SYS_PRCTL: "prctl", unix.SYS_GETPPID: "getppid", unix.SYS_PPOLL: "ppoll", unix.SYS_READ: "read", unix.SYS_WRITE: "write",
 		unix.SYS_CLOSE: "close", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2",
 		unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETRESUID: "setresuid", unix.SYS_SETRESGID: "setresgid",
 		unix.SYS_UNSHARE: "unshare", unix.SYS_SETNS: "setns", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_SOCKET: "socket", unix.SYS_BIND: "bind", unix.SYS_SETSOCKOPT: "setsockopt", unix.SYS_IOCTL: "ioctl",
