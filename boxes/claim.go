@@ -257,7 +257,7 @@ func (d Dir) Remove(name string) error {
 }
 
 // files are what there may be in the directory of a box besides its lock.
-var files = [...]string{"state", "state.new", "log", "attach"}
+var files = [...]string{"state", "state.new", "ports", "log", "attach"}
 
 // clear removes a box's directory. Preconditions: the lock is held.
 func clear(dir string) {

@@ -26,8 +26,11 @@ var execFlags = [...]string{"terminal", "user", "workdir", "env", "env-file", "e
 // parseBoxVerb reads what stands behind a verb about boxes that run.
 func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 	o := &Invocation{Verb: v.name, StopTime: -1}
-	if v.name == "exec" {
+	switch v.name {
+	case "exec":
 		return parseExec(v, args)
+	case "port":
+		return parsePort(v, args)
 	}
 	keys := DefaultDetachKeys
 	for i := 0; i < len(args); i++ {
@@ -162,6 +165,8 @@ func boxVerb(inv *Invocation) int {
 		return ps(inv)
 	case "exec":
 		return execIn(inv)
+	case "port":
+		return port(inv)
 	case "attach":
 		return attach(inv)
 	}
@@ -439,6 +444,7 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 	}
 	cwd, _ := os.Getwd()
 	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd), Detached: inv.Detached}
+	h.PortsSocket = c.ListenPorts
 	before := h.Started
 	runs := false
 	h.Started = func(pid int) {

@@ -1178,6 +1178,14 @@ The command ends with this nobox, and with the box. A box with limits (-m and th
 --detach-keys has other keys: single characters, or "ctrl-" and a letter or one of @ [ \ ] ^ _, with commas between; none are "". TERM, INT, HUP and QUIT sent to nobox attach detach as well.
 
 Of a box without a terminal, or where stdin here is none, or with --no-stdin, it prints what the box writes from now on. To a box without a terminal signals go on (--sig-proxy=false: they end nobox attach) and, if it was started with -i, what can be read from stdin does.`},
+	{name: "port", args: "[-p PORT] [--close PORT] NAME", help: "published ports of a box that runs",
+		long: `Lists the ports of a box that are published, with where on the host they are. -p publishes more of them while the box runs, in all forms that -p of a run has; --close publishes one no more, by its port on the host, [IP:]PORT[/udp], at that address or at all, or by the path of its socket; --json lists for programs. Both may be given more than once; what is to be closed is closed first. A port that is taken is an error, and then none is published.
+
+Connections that are there when a port is closed go on. All of it ends with the box.
+
+  nobox --name web -- ./server &
+  nobox port web -p 8080:80
+  nobox port web --close 8080`},
 	{name: "ps", args: "[--all] [--json]", help: "the boxes that have a name and run",
 		long: `Lists the boxes of the caller that have a name (--name) and run, and with --all those that were started with -d and have ended: the name, the host's number of its pid 1 or how it ended, for how long, and the command. What else a nobox that was killed left behind is removed.`},
 	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs",

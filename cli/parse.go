@@ -38,6 +38,7 @@ type Invocation struct {
 	Profile                    string        // --profile
 	fromFiles                  []fileSetting // what files have set, in order
 
+	Close              []closing     // port: what to publish no more
 	Names              []string      // the boxes that exec, stop, wait and inspect are about
 	DetachKeys         []byte        // attach: what ends it
 	NoStdin, NoSignals bool          // attach: its flags
@@ -467,7 +468,7 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 	case doctor.InsideVerb:
 		o.Words = args
 		return o, nil
-	case "ps", "exec", "attach", "stop", "inspect", "wait", "logs", "rm":
+	case "ps", "exec", "port", "attach", "stop", "inspect", "wait", "logs", "rm":
 		return parseBoxVerb(v, args)
 	}
 	most := 0

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,48 @@ func FuzzPublish(f *testing.F) {
 			case i > 0 && p.Box != got[i-1].Box+1:
 				t.Fatalf("%q: %+v", v, got)
 			}
+		}
+	})
+}
+
+func TestWhatIsToBeClosedIsNamedByItsPlaceOnTheHost(t *testing.T) {
+	tcp := sandbox.PublishedPort{Proto: "tcp", Box: 80, Where: "127.0.0.1:8080"}
+	six := sandbox.PublishedPort{Proto: "tcp", Box: 80, Where: "[::1]:8080"}
+	udp := sandbox.PublishedPort{Proto: "udp", Box: 53, Where: "0.0.0.0:8080"}
+	sock := sandbox.PublishedPort{Proto: "unix", Box: 80, Where: "/run/a:b"}
+	all := []sandbox.PublishedPort{tcp, six, udp, sock}
+	for in, want := range map[string][]sandbox.PublishedPort{
+		"8080": {tcp, six}, "8080/tcp": {tcp, six}, "8080/UDP": {udp}, "127.0.0.1:8080": {tcp}, "[::1]:8080": {six}, "::1:8080": {six},
+		"0.0.0.0:8080/udp": {udp}, "0.0.0.0:8080": nil, "8081": nil, "/run/a:b": {sock}, "/run/a": nil,
+	} {
+		c, err := parseClosing(in)
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		var got []sandbox.PublishedPort
+		for _, l := range all {
+			if c.matches(l, c.path) {
+				got = append(got, l)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", in, got, want)
+		}
+	}
+	for _, in := range []string{"", "0", "80-90", "http", "80/", "80/sctp", "localhost:80", "1.2.3:80", ":80", "127.0.0.1:", "99999", "fe80::1%eth0:80"} {
+		if c, err := parseClosing(in); err == nil {
+			t.Errorf("%q is %+v", in, c)
+		}
+	}
+}
+
+func FuzzClosing(f *testing.F) {
+	f.Add("127.0.0.1:8080/udp")
+	f.Add("[::1]:1")
+	f.Fuzz(func(t *testing.T, s string) {
+		if c, err := parseClosing(s); err == nil && c.path == "" && c.port == 0 {
+			t.Errorf("%q names no port", s)
 		}
 	})
 }

@@ -23,7 +23,7 @@ end
 
 # Whether a flag may stand here.
 function __nobox_flag
-    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor profiles exec attach ps stop wait logs rm inspect version completion diff apply discard rm-owned
+    not __nobox_behind; and not contains -- (commandline -opc)[2] help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned
 end
 
 function __nobox_bind
@@ -43,6 +43,7 @@ complete -c nobox -n __nobox_first -a doctor -d 'what a box lacks here, and reme
 complete -c nobox -n __nobox_first -a profiles -d 'the profiles, or what one sets'
 complete -c nobox -n __nobox_first -a exec -d 'one more command in a box that runs'
 complete -c nobox -n __nobox_first -a attach -d 'the terminal of a box started with -d'
+complete -c nobox -n __nobox_first -a port -d 'published ports of a box that runs'
 complete -c nobox -n __nobox_first -a ps -d 'the boxes that have a name and run'
 complete -c nobox -n __nobox_first -a stop -d 'end a box that runs'
 complete -c nobox -n __nobox_first -a wait -d 'wait until a box has ended'
@@ -55,7 +56,7 @@ complete -c nobox -n __nobox_first -a diff -d 'what boxes changed'
 complete -c nobox -n __nobox_first -a apply -d 'write changes back to the host'
 complete -c nobox -n __nobox_first -a discard -d 'forget changes'
 complete -c nobox -n __nobox_first -a rm-owned -d 'remove files of mapped ids'
-complete -c nobox -n '__nobox_verb help' -a 'help doctor profiles exec attach ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --connect-tcp --bind-tcp --allow-userns --security-opt --net --publish --allow-host --deny-host --host-port --add-host --dns --dns-search --mtu --net-log --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help'
+complete -c nobox -n '__nobox_verb help' -a 'help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --connect-tcp --bind-tcp --allow-userns --security-opt --net --publish --allow-host --deny-host --host-port --add-host --dns --dns-search --mtu --net-log --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help'
 complete -c nobox -n '__nobox_verb doctor' -a '--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container'
 complete -c nobox -n '__nobox_verb completion' -a 'bash zsh fish'
 

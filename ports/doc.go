@@ -18,6 +18,9 @@
 // each client has a socket inside, and with it an address the server can tell it
 // by, until nothing has passed for a while.
 //
+// What it serves can be asked and changed while the box runs, if that has a
+// name: control.go.
+//
 // The forwarder must hold no capability it does not need, start no process,
 // open no file, and end when nobox does: its descriptor 3 is closed then.
 package ports

@@ -1,10 +1,7 @@
 package ports
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -16,7 +13,7 @@ import (
 // that it is one.
 const Name = "nobox-ports"
 
-// ControlFD is the descriptor that is closed when nobox is gone.
+// ControlFD is the descriptor that becomes readable when nobox is gone.
 const ControlFD = 3
 
 // A Port is one listening socket and where what comes in by it goes.
@@ -74,27 +71,42 @@ func parseArg(s string) (Port, error) {
 	return p, nil
 }
 
+// ControlArg is the argument that has the forwarder answer requests at a
+// listening socket.
+func ControlArg(fd int) string { return controlArg + strconv.Itoa(fd) }
+
+const controlArg = "control:"
+
 // Main is the forwarder. It returns its exit code when nobox is gone, or at
 // once when it cannot work.
 func Main(args []string) int {
 	// nobox itself has one processor; see package caller.
 	runtime.GOMAXPROCS(min(runtime.NumCPU(), 4))
+	all := newServed()
+	defer all.stopAll()
 	for _, a := range args {
+		if rest, ok := strings.CutPrefix(a, controlArg); ok {
+			fd, err := strconv.ParseUint(rest, 10, 31)
+			if err != nil {
+				say(err)
+				return 1
+			}
+			go all.answerRequests(int(fd))
+			continue
+		}
 		p, err := parseArg(a)
 		if err == nil {
-			err = serve(p)
+			err = all.serve(p)
 		}
 		if err != nil {
 			say(err)
 			return 1
 		}
-		if p.Path != "" {
-			defer os.Remove(p.Path)
-		}
 	}
-	var b [1]byte
+	// A socket whose other end is closed, or the pidfd of a process that ended.
 	for {
-		if _, err := unix.Read(ControlFD, b[:]); err != unix.EINTR {
+		fds := []unix.PollFd{{Fd: ControlFD, Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
 			return 0
 		}
 	}
@@ -102,29 +114,3 @@ func Main(args []string) int {
 
 // say tells nobox, which has the words, why the forwarder ends.
 func say(err error) { unix.Write(ControlFD, []byte(err.Error())) }
-
-func serve(p Port) error {
-	f := os.NewFile(uintptr(p.FD), "")
-	if f == nil {
-		return errors.New("a descriptor that is none")
-	}
-	defer f.Close()
-	if p.UDP {
-		c, err := net.FilePacketConn(f)
-		if err != nil {
-			return err
-		}
-		u, ok := c.(*net.UDPConn)
-		if !ok {
-			return errors.New("a socket that is not udp")
-		}
-		go newUDP(u, p.Box).serve()
-		return nil
-	}
-	l, err := net.FileListener(f)
-	if err != nil {
-		return err
-	}
-	go serveTCP(l, p.Box)
-	return nil
-}

@@ -340,3 +340,18 @@ func TestTheOldestClientMakesRoom(t *testing.T) {
 		t.Errorf("%d sessions, the first there: %v", n, there)
 	}
 }
+
+func FuzzRequest(f *testing.F) {
+	for _, s := range []string{"tcp 80", "udp 53", "unix 80 /a b", "tcp", "unix 80", "control 80", "tcp 80 x", "tcp:1:2 3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parseAdd(s, 77)
+		if err == nil && (p.FD != 77 || p.Box == 0) {
+			t.Errorf("%q is %+v", s, p)
+		}
+		if _, err := parseAdd(s, -1); err == nil {
+			t.Errorf("%q is taken without a socket", s)
+		}
+	})
+}

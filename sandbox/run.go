@@ -71,7 +71,11 @@ type Hooks struct {
 	Note    func(string)                    // a line for the user, before the box starts
 	Started func(pid int)                   // the host side is done
 	Timing  func(what string, at time.Time) // nil, or called along the way
-	Attach  *Attaching                      // nil, or how to attach to the box
+
+	// PortsSocket makes the socket by which the forwarder of the published ports
+	// takes requests, with a high number; nil if it takes none.
+	PortsSocket func() (int, error)
+	Attach      *Attaching // nil, or how to attach to the box
 }
 
 // Attaching is what a detached box has for those who attach to it.
@@ -189,17 +193,24 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 		return Result{}, fmt.Errorf("cannot ignore signals: %w", err)
 	}
 	var inbox *signals.Inbox
-	forwarder := func(ps []userns.Published) []string {
+	forwarder := func(ps []userns.Published) (args []string, files []int) {
 		var all []ports.Port
 		for _, p := range ps {
 			if p.Step.First != p.Step.Last || p.Step.First == 0 && p.Path == "" {
 				h.Note(foundPort(p))
 			}
-			for _, fd := range p.FDs {
-				all = append(all, ports.Port{FD: fd, Box: p.Step.Box, UDP: p.Step.UDP, Path: p.Path})
+			all = append(all, forwarded(p)...)
+		}
+		args = append([]string{ports.Name}, ports.Args(all)...)
+		if h.PortsSocket != nil {
+			fd, err := h.PortsSocket()
+			if err != nil {
+				h.Note(fmt.Sprintf("nobox port does not know the box: %v", err))
+			} else {
+				args, files = append(args, ports.ControlArg(fd)), []int{fd}
 			}
 		}
-		return append([]string{ports.Name}, ports.Args(all)...)
+		return args, files
 	}
 	cg := &cgroups.Player{}
 	box, err := userns.Start(p, userns.Outside{

@@ -429,7 +429,7 @@ func (b *Box) published() (ps []Published) {
 // startForwarder starts nobox's own program as the forwarder; see package
 // ports. It is the player that makes it so, in a process that has one thread:
 // only such a one can enter a user namespace (setns(2)).
-func (b *Box) startForwarder(args []string) error {
+func (b *Box) startForwarder(args []string, files []int) error {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -450,7 +450,7 @@ func (b *Box) startForwarder(args []string) error {
 		return err
 	}
 	defer func() { r.free() }()
-	r, m, err := place(r, b.forwarderProgram(args), uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
+	r, m, err := place(r, b.forwarderProgram(args, files), uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
 	if err != nil {
 		unix.Close(ends[0])
 		return err
@@ -471,34 +471,113 @@ func (b *Box) startForwarder(args []string) error {
 // forwarderControl is the forwarder's descriptor that leads to nobox.
 const forwarderControl = 3
 
-// forwarderProgram are the calls that become the forwarder.
-func (b *Box) forwarderProgram(args []string) *program {
+// forwarderProgram are the calls that become the forwarder, which has the
+// listening sockets and these files.
+func (b *Box) forwarderProgram(args []string, files []int) *program {
 	l := &lowerer{next: slotBase + 1, arena: make([]byte, 8, 8<<10)}
 	l.dieWithParent()
 	l.call(unix.SYS_SETSID)
 	l.call(unix.SYS_CHDIR, l.str("/"))
 	l.call(unix.SYS_DUP3, control(), num(forwarderControl), num(0))
-	devnull := l.temp()
-	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
-	l.call(unix.SYS_DUP3, devnull, num(0), num(0))
-	l.call(unix.SYS_DUP3, devnull, num(1), num(0))
-	removes := false
+	byItself := len(files) > 0
 	for _, p := range b.listening {
-		removes = removes || p.path != ""
-		for _, fd := range p.fds {
-			l.call(unix.SYS_FCNTL, num(fd), num(unix.F_SETFD), num(0))
-		}
+		byItself = byItself || p.path != ""
+		files = append(files, p.fds...)
 	}
 	l.call(unix.SYS_SETNS, num(b.userNS), hex(unix.CLONE_NEWUSER))
 	l.call(unix.SYS_SETNS, num(b.netNS), hex(unix.CLONE_NEWNET))
-	l.capset(0, 0)
-	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
-	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
-	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
-	if removes {
-		// It has a socket to remove when nobox is gone, and ends by itself then.
+	l.becomeForwarder(args, files, 1)
+	if byItself {
+		// It has, or may come to have, a socket to remove when nobox is gone, and
+		// ends by itself then.
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_PDEATHSIG), num(0))
 	}
 	l.call(unix.SYS_EXECVE, l.str("/proc/self/exe"), l.vector(args), l.vector(nil))
 	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
+}
+
+// becomeForwarder are the last calls before the forwarder's program, which keeps
+// files and has /dev/null for the streams up to last.
+func (l *lowerer) becomeForwarder(args []string, files []int, last int) {
+	devnull := l.temp()
+	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
+	for fd := range last + 1 {
+		l.call(unix.SYS_DUP3, devnull, num(fd), num(0))
+	}
+	for _, fd := range files {
+		l.call(unix.SYS_FCNTL, num(fd), num(unix.F_SETFD), num(0))
+	}
+	l.capset(0, 0)
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
+	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
+	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
+}
+
+// Listen binds a published port, as the step does.
+func Listen(a plan.Listen, from string) (Published, error) {
+	var b Box
+	if err := b.listen(a, from); err != nil {
+		return Published{}, err
+	}
+	return b.published()[0], nil
+}
+
+// Forward starts a forwarder for a box that runs already, of which a process is
+// known by a pidfd, and returns when it is on its way. It has files besides the
+// standard streams and, as its descriptor 3, the pidfd of the nobox that runs
+// the box, with which it ends.
+//
+// Preconditions: as Start; the descriptors are above 3.
+func Forward(process, nobox int, args []string, files []int) error {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ends[0])
+	theirs, err := unix.FcntlInt(uintptr(ends[1]), unix.F_DUPFD_CLOEXEC, firstOwnFD)
+	unix.Close(ends[1])
+	if err != nil {
+		return err
+	}
+	l := &lowerer{next: slotBase + 1, arena: make([]byte, 8, 8<<10)}
+	l.call(unix.SYS_SETSID)
+	l.call(unix.SYS_CHDIR, l.str("/"))
+	l.call(unix.SYS_SETNS, num(process), hex(unix.CLONE_NEWUSER|unix.CLONE_NEWNET))
+	l.call(unix.SYS_DUP3, num(nobox), num(forwarderControl), num(0))
+	l.becomeForwarder(args, files, unix.Stderr)
+	l.call(unix.SYS_EXECVE, l.str("/proc/self/exe"), l.vector(args), l.vector(nil))
+	r, err := newRegion(0) // place makes one that is large enough
+	if err != nil {
+		unix.Close(theirs)
+		return err
+	}
+	defer func() { r.free() }()
+	prog := &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
+	r, m, err := place(r, prog, uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
+	if err != nil {
+		unix.Close(theirs)
+		return err
+	}
+	pidfd := int32(-1)
+	syscall.ForkLock.Lock()
+	_, errno := cloneInside(0, r, m, &pidfd, -1)
+	syscall.ForkLock.Unlock()
+	unix.Close(theirs)
+	if errno != 0 {
+		return errno
+	}
+	unix.Close(int(pidfd))
+	var buf [sizeofMessage]byte
+	for {
+		n, err := unix.Read(ends[0], buf[:])
+		switch {
+		case err == unix.EINTR:
+		case n == sizeofMessage:
+			if m := messageOf(buf[:]); m.kind == msgFailed {
+				return syscall.Errno(m.b)
+			}
+		default: // closed by the execve
+			return nil
+		}
+	}
 }

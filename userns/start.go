@@ -95,8 +95,9 @@ type Outside struct {
 	// constant: a string on the heap would not be there in the process that
 	// becomes the program.
 	Network string
-	// Forwarder are the name and the arguments of the forwarder of these ports.
-	Forwarder func([]Published) []string
+	// Forwarder are the name and the arguments of the forwarder of these ports, and
+	// descriptors that it has besides the sockets.
+	Forwarder func([]Published) (args []string, files []int)
 	// Cgroup plays the steps about cgroups; nil if the plan has none.
 	Cgroup Cgroup
 }
@@ -216,7 +217,8 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 		b.netSwitch, b.device = fd, a.Device
 		return nil
 	case plan.StartForwarder:
-		return b.startForwarder(o.Forwarder(b.published()))
+		args, files := o.Forwarder(b.published())
+		return b.startForwarder(args, files)
 	case plan.StartHelper:
 		return b.startNetHelper(a)
 	case plan.TakePTY:

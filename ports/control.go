@@ -1,0 +1,279 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a box that has a name publishes can be asked and changed while it runs
+// (nobox port): its forwarder listens at a socket in the box's directory, which
+// is the caller's alone. It is of type SOCK_SEQPACKET; a connection has one
+// request and one answer, each a message:
+//
+//	list                  a line for each port: PROTO BOX WHERE
+//	add PROTO BOX [PATH]  with a listening socket: nothing, or what is wrong
+//	close PROTO WHERE     nothing, or what is wrong
+//
+// PROTO is tcp, udp or unix, BOX the port inside, and WHERE an address and port
+// of the host, or the path of a socket.
+
+// maxRequest is more than a path may be long.
+const maxRequest = 4096
+
+// maxList is more than the longest list.
+const maxList = 1 << 20
+
+// A Listed port is one that is published.
+type Listed struct {
+	Proto string // tcp, udp, unix
+	Box   uint16
+	Where string // ADDRESS:PORT, or the path of a socket
+}
+
+// served are the ports that this process serves.
+type served struct {
+	mu    sync.Mutex
+	ports map[string]*open // by proto and where
+}
+
+type open struct {
+	Listed
+	io.Closer
+}
+
+func (o Listed) key() string { return o.Proto + " " + o.Where }
+
+func newServed() *served { return &served{ports: map[string]*open{}} }
+
+// serve starts to serve a port.
+func (s *served) serve(p Port) error {
+	f := os.NewFile(uintptr(p.FD), "")
+	if f == nil {
+		return errors.New("a descriptor that is none")
+	}
+	defer f.Close()
+	o := &open{Listed: Listed{Proto: "tcp", Box: p.Box}}
+	if p.UDP {
+		c, err := net.FilePacketConn(f)
+		if err != nil {
+			return err
+		}
+		u, ok := c.(*net.UDPConn)
+		if !ok {
+			return errors.New("a socket that is not udp")
+		}
+		o.Proto, o.Where, o.Closer = "udp", u.LocalAddr().String(), u
+		go newUDP(u, p.Box).serve()
+	} else {
+		l, err := net.FileListener(f)
+		if err != nil {
+			return err
+		}
+		o.Where, o.Closer = l.Addr().String(), l
+		if p.Path != "" {
+			o.Proto, o.Where = "unix", p.Path
+		}
+		go serveTCP(l, p.Box)
+	}
+	s.mu.Lock()
+	s.ports[o.key()] = o
+	s.mu.Unlock()
+	return nil
+}
+
+// stop ends the serving of a port; connections that are there go on.
+func (s *served) stop(key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.ports[key]
+	if o == nil {
+		return errors.New("nothing is published there")
+	}
+	delete(s.ports, key)
+	o.Close()
+	if o.Proto == "unix" {
+		os.Remove(o.Where)
+	}
+	return nil
+}
+
+// stopAll removes what would be left.
+func (s *served) stopAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.ports {
+		if o.Proto == "unix" {
+			os.Remove(o.Where)
+		}
+	}
+}
+
+func (s *served) list() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []string
+	for _, o := range s.ports {
+		lines = append(lines, o.Proto+" "+strconv.Itoa(int(o.Box))+" "+o.Where)
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+// answerRequests answers what comes in by the control socket.
+func (s *served) answerRequests(fd int) {
+	for {
+		c, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
+			unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5})
+			s.answer(c)
+			unix.Close(c)
+		case unix.EINTR, unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			unix.Nanosleep(&unix.Timespec{Nsec: acceptPause.Nanoseconds()}, nil)
+		default:
+			return
+		}
+	}
+}
+
+func (s *served) answer(c int) {
+	asked, fd, err := receive(c, maxRequest)
+	if err != nil {
+		return
+	}
+	kind, rest, _ := strings.Cut(asked, " ")
+	text := ""
+	switch kind {
+	case "list":
+		text = s.list()
+	case "close":
+		err = s.stop(rest)
+	case "add":
+		var p Port
+		if p, err = parseAdd(rest, fd); err == nil {
+			err = s.serve(p)
+			fd = -1 // it is closed, or has an owner
+		}
+	default:
+		err = fmt.Errorf("%q is no request", kind)
+	}
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	if err != nil {
+		text = err.Error()
+	}
+	unix.Sendto(c, []byte(text), unix.MSG_NOSIGNAL, nil)
+}
+
+// parseAdd reads PROTO BOX [PATH].
+func parseAdd(s string, fd int) (Port, error) {
+	f := strings.SplitN(s, " ", 3)
+	if fd < 0 || len(f) < 2 {
+		return Port{}, errors.New("no port, or no socket")
+	}
+	return parseArg(strings.Join(append([]string{f[0], strconv.Itoa(fd)}, f[1:]...), ":"))
+}
+
+// receive reads one message, and the descriptor that came with it, or -1.
+func receive(c, most int) (text string, fd int, err error) {
+	buf := make([]byte, most)
+	oob := make([]byte, unix.CmsgSpace(4))
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(c, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", -1, err
+		}
+		fd := -1
+		if cs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(cs) == 1 {
+			if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
+				fd = fds[0]
+			}
+		}
+		return string(buf[:n]), fd, nil
+	}
+}
+
+// ---- the asking side
+
+// request puts a request to a forwarder, by a connected socket.
+func request(c int, text string, fd int) (string, error) {
+	var oob []byte
+	if fd >= 0 {
+		oob = unix.UnixRights(fd)
+	}
+	if err := unix.Sendmsg(c, []byte(text), oob, nil, unix.MSG_NOSIGNAL); err != nil {
+		return "", err
+	}
+	answer, other, err := receive(c, maxList)
+	if other >= 0 {
+		unix.Close(other)
+	}
+	return answer, err
+}
+
+// List is what the forwarder at the other end of c publishes.
+func List(c int) (all []Listed, err error) {
+	answer, err := request(c, "list", -1)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(answer) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)
+		if len(f) != 3 {
+			return nil, errors.New("an answer that is none")
+		}
+		box, err := strconv.ParseUint(f[1], 10, 16)
+		if err != nil {
+			return nil, errors.New("an answer that is none")
+		}
+		all = append(all, Listed{f[0], uint16(box), f[2]})
+	}
+	return all, nil
+}
+
+// Add has the forwarder serve one more port, whose socket it takes over.
+func Add(c int, p Port) error {
+	proto, rest := "tcp", ""
+	switch {
+	case p.UDP:
+		proto = "udp"
+	case p.Path != "":
+		proto, rest = "unix", " "+p.Path
+	}
+	answer, err := request(c, "add "+proto+" "+strconv.Itoa(int(p.Box))+rest, p.FD)
+	if err == nil && answer != "" {
+		err = errors.New(answer)
+	}
+	return err
+}
+
+// Close has the forwarder serve a port no more.
+func Close(c int, l Listed) error {
+	answer, err := request(c, "close "+l.key(), -1)
+	if err == nil && answer != "" {
+		err = errors.New(answer)
+	}
+	return err
+}
+
+// At says whether a listed port is at a port of the host, at that address if
+// one is given.
+func (o Listed) At(addr netip.Addr, port uint16) bool {
+	at, err := netip.ParseAddrPort(o.Where)
+	return o.Proto != "unix" && err == nil && at.Port() == port && (!addr.IsValid() || at.Addr().Unmap() == addr)
+}
