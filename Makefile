@@ -19,7 +19,7 @@ COMPANION = companion/nobox-net
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # What the linker writes lies in single pages of the page cache, a copy in larger
 # pieces, of which fewer have to be mapped: a start takes 0.1 ms less.
@@ -87,6 +87,14 @@ install: build ## install into PREFIX (/usr/local); PREFIX=~/.local needs no roo
 	install -Dm644 completions/_nobox $(PREFIX_DIR)/share/zsh/site-functions/_nobox
 	install -Dm644 completions/nobox.fish $(PREFIX_DIR)/share/fish/vendor_completions.d/nobox.fish
 
+uninstall: ## remove what install put there; with the same PREFIX
+	rm -f $(PREFIX_DIR)/bin/nobox $(PREFIX_DIR)/share/man/man1/nobox.1 \
+		$(PREFIX_DIR)/share/bash-completion/completions/nobox \
+		$(PREFIX_DIR)/share/zsh/site-functions/_nobox $(PREFIX_DIR)/share/fish/vendor_completions.d/nobox.fish
+
+try-packages: ## install what dist made and remove it, in boxes, with a Debian tree from a mirror
+	@sh packaging/try
+
 dist: ## binaries, .deb, .rpm and checksums for amd64 and arm64, in dist/
 	@GO='$(GO)' VERSION='$(VERSION)' sh packaging/dist
 
@@ -103,4 +111,4 @@ setup-vm:
 setup-test:
 	@sh tests/setup test
 
-.PHONY: bench-net help build companion run test test-vm unit bench golden fuzz lint docs picture check install dist clean setup-run setup-vm setup-test
+.PHONY: bench-net help build companion run test test-vm unit bench golden fuzz lint docs picture check install uninstall dist try-packages clean setup-run setup-vm setup-test
