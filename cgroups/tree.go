@@ -71,6 +71,8 @@ func (p *Player) Play(a plan.Action) error {
 		return p.limit(a)
 	case plan.SweepCgroup:
 		return p.keep()
+	case plan.JoinCgroup:
+		return p.join(a)
 	}
 	return fmt.Errorf("%T is no step about cgroups", a)
 }
@@ -174,6 +176,51 @@ func (p *Player) make(a plan.MakeCgroup) error {
 	}
 	p.fd = fd
 	return nil
+}
+
+// join finds a box's cgroup by a process that stands in it, or below it where the
+// box may make cgroups of its own. It is not p's to kill or to remove.
+func (p *Player) join(a plan.JoinCgroup) error {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", a.PID))
+	if err != nil {
+		return bare(err)
+	}
+	at, err := insideOf(string(b))
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Open(filepath.Join("/sys/fs/cgroup", at), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	// What was read was of that process if it is still there.
+	if err := unix.PidfdSendSignal(a.FD, 0, nil, 0); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	p.fd = fd
+	return nil
+}
+
+// insideOf is the cgroup that a box was born in, from /proc/PID/cgroup of a
+// process in it. The first of that name is the one: what is above is nobox's, what
+// is below may be of the box's making.
+func insideOf(text string) (string, error) {
+	for line := range strings.Lines(text) {
+		own, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::/")
+		if !ok {
+			continue
+		}
+		parts := strings.Split(own, "/")
+		for i, name := range parts {
+			// As make has it: box or nobox-N-X, and inside.
+			if name == inside && i > 0 && (parts[i-1] == "box" || strings.HasPrefix(parts[i-1], prefix)) {
+				return "/" + strings.Join(parts[:i+1], "/"), nil
+			}
+		}
+		return "", fmt.Errorf("its command stands in %s, which is not of a box's making", plan.Quote("/"+own))
+	}
+	return "", errors.New("it has no cgroup of version 2")
 }
 
 // give enables controllers for those below.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/internal/nstest"
 	"nobox/plan"
 )
 
@@ -54,7 +55,7 @@ func (s *scene) whiteout(rel string) {
 	s.t.Helper()
 	s.must(os.MkdirAll(filepath.Dir(s.upper+"/"+rel), 0o755))
 	if err := unix.Mknod(s.upper+"/"+rel, unix.S_IFCHR, 0); err != nil {
-		s.t.Skipf("no whiteouts here: %v", err)
+		nstest.Lacks(s.t, "overlayfs", err) // whiteouts
 	}
 }
 
@@ -69,7 +70,7 @@ func (s *scene) opaque(rel string) {
 	s.t.Helper()
 	s.must(os.MkdirAll(s.upper+"/"+rel, 0o755))
 	if err := unix.Setxattr(s.upper+"/"+rel, "user.overlay.opaque", []byte("y"), 0); err != nil {
-		s.t.Skipf("no user attributes here: %v", err)
+		nstest.Lacks(s.t, "overlayfs", err) // opaque directories
 	}
 }
 

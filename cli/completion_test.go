@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nobox/internal/nstest"
 )
 
 // runShell writes the completion of a shell to a file and runs the shell with
@@ -17,7 +19,7 @@ func runShell(t *testing.T, shell string, args ...string) string {
 	t.Helper()
 	bin, err := exec.LookPath(shell)
 	if err != nil {
-		t.Skip("needs " + shell)
+		nstest.Lacks(t, shell, err)
 	}
 	dir := t.TempDir()
 	script := filepath.Join(dir, "nobox."+shell)

@@ -1168,7 +1168,7 @@ var verbs = [...]verb{
 	{name: "exec", args: "[FLAGS] NAME [-- COMMAND...]", help: "one more command in a box that runs",
 		long: `Runs a command, or a shell, in a box that has a name and runs: in all its namespaces, with its root, its ids and its environment, with no capability and no system call more than the box's own command has. Of the flags of a run it has -t, -u, -w, -e, --env-file, --env-host, --ulimit, --timeout, --stop-timeout and --explain.
 
-The command ends with this nobox, and with the box. A box with limits (-m and the others) takes none in this version.
+The command ends with this nobox, and with the box. It is under the box's limits.
 
   nobox --name web -- ./server &
   nobox exec web -- ps aux`},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nobox/internal/nstest"
 	"nobox/plan"
 )
 
@@ -88,7 +89,7 @@ func TestWhatIsQuotedForAShellIsReadBack(t *testing.T) {
 	t.Parallel()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("needs bash")
+		nstest.Lacks(t, "bash", err)
 	}
 	out, err := exec.Command(bash, "-c", `printf '%s\0' `+shellLine(shellWords)).Output()
 	if err != nil {

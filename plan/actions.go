@@ -91,7 +91,8 @@ func (e Event) String() string {
 // clone(2), namespaces(7). Flags are CLONE_NEW*.
 type Clone struct {
 	Flags uint64 `json:"flags"`
-	// Cgroup: it is born in the cgroup that MakeCgroup made for what is inside.
+	// Cgroup: it is born in the cgroup that MakeCgroup made for what is inside, or
+	// that JoinCgroup found.
 	Cgroup bool `json:"cgroup,omitempty"`
 }
 
@@ -212,6 +213,20 @@ func (SweepCgroup) String() string {
 	return "remove the box's cgroup when it has ended; a second process does, should nobox be killed"
 }
 func (SweepCgroup) Cannot() string { return "see to it that the cgroup is removed" }
+
+// JoinCgroup finds the cgroup that the box of process PID, by the pidfd FD, was
+// born in, for one more process to be. The kernel wants the right to move
+// processes between the two cgroups, which nobox has below what was delegated:
+// where that is a scope of systemd's, nobox has to stand in one as well; cgroups(7).
+type JoinCgroup struct {
+	PID int `json:"pid"`
+	FD  int `json:"fd"`
+}
+
+func (a JoinCgroup) String() string {
+	return fmt.Sprintf("find the box's cgroup, in which process %d stands", a.PID)
+}
+func (a JoinCgroup) Cannot() string { return "enter the box's cgroup" }
 
 // MapIDs writes the id maps of the new user namespace. With NewUIDMap and
 // NewGIDMap set they do it, side by side, and the result is read back and

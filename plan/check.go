@@ -114,6 +114,7 @@ const (
 	kindMakeCgroup
 	kindLimitCgroup
 	kindSweepCgroup
+	kindJoinCgroup
 	kindClone
 	kindMapIDs
 	kindKeep
@@ -197,6 +198,8 @@ func kindOf(a Action) kind {
 		return kindLimitCgroup
 	case SweepCgroup:
 		return kindSweepCgroup
+	case JoinCgroup:
+		return kindJoinCgroup
 	case Clone:
 		return kindClone
 	case MapIDs:
@@ -352,7 +355,7 @@ const (
 )
 
 var traits = [kinds]trait{
-	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost,
+	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
@@ -548,11 +551,13 @@ func badJoin(s *survey) *CheckError {
 	i := join.first
 	a := s.Steps[i].Do.(Join)
 	const least = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
+	// Its cgroup is all that is looked for before.
+	before := s.of[kindScope].n + s.of[kindJoinCgroup].n
 	switch c := s.of[kindClone]; {
-	case c.n != 1 || c.first != 0:
+	case c.n != 1 || c.first != before:
 		return missing("the process that joins is not made first, and once")
-	case s.Steps[0].Do.(Clone).Flags != 0:
-		return s.at(0, "the process that joins has a namespace of its own")
+	case s.Steps[before].Do.(Clone).Flags != 0:
+		return s.at(before, "the process that joins has a namespace of its own")
 	case join.n > 1:
 		return s.at(join.last, "two boxes are joined")
 	case a.Flags&least != least || other(a.Flags):
@@ -1745,28 +1750,37 @@ func unwatched(s *survey) *CheckError {
 // where its own limits are set, is not limited. What nobody removes stays.
 func badCgroup(s *survey) *CheckError {
 	scope, make, limit, sweep := s.of[kindScope], s.of[kindMakeCgroup], s.of[kindLimitCgroup], s.of[kindSweepCgroup]
-	clone := s.of[kindClone].first
+	clone, join := s.of[kindClone].first, s.of[kindJoinCgroup]
 	if s.of[kindClone].n == 0 {
 		return nil // badNamespaces' matter
 	}
 	in := s.Steps[clone].Do.(Clone).Cgroup
-	for _, t := range [...]span{scope, make, sweep} {
+	for _, t := range [...]span{scope, make, sweep, join} {
 		if t.n > 1 {
 			return s.at(t.last, "a box has one cgroup")
 		}
 	}
-	for _, t := range [...]span{scope, make, limit, sweep} {
+	for _, t := range [...]span{scope, make, limit, sweep, join} {
 		if t.n > 0 && t.last > clone {
 			return s.at(t.last, "the inside runs without it already")
 		}
 	}
 	switch {
-	case in != (make.n > 0):
+	case join.n > 0 && (make.n > 0 || s.of[kindJoin].n == 0):
+		return s.at(join.first, "a box is made in the cgroup of another")
+	case in != (make.n+join.n > 0):
 		return s.at(clone, "a cgroup is made and not entered, or entered and not made")
-	case scope.n > 0 && make.n == 0:
+	case scope.n > 0 && make.n+join.n == 0:
 		return s.at(scope.first, "a scope is asked for in vain")
+	case !scope.precedes(join):
+		return s.at(join.first, "nobox does not stand in the scope yet")
 	case !make.precedes(limit):
 		return s.at(limit.first, "a limit is set before there is a cgroup")
+	}
+	if join.n > 0 {
+		if j, a := s.Steps[s.of[kindJoin].first].Do.(Join), s.Steps[join.first].Do.(JoinCgroup); j.PID != a.PID || j.FD != a.FD {
+			return s.at(join.first, "the cgroup is another box's")
+		}
 	}
 	if make.n > 0 {
 		a := s.Steps[make.first].Do.(MakeCgroup)

@@ -12,7 +12,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -71,6 +71,7 @@ var good = map[string]shape{
 	"veth":              {ranges: true, reaper: true, network: true, veth: true},
 	"alone":             {alone: true, terminal: true, reaper: true},
 	"join":              {join: true, terminal: true, reaper: true},
+	"join-limited":      {join: true, terminal: true, reaper: true, scope: true},
 	"helper":            {reaper: true, terminal: true, helper: true},
 	"scope":             {reaper: true, scope: true},
 	"cgroup":            {reaper: true, cgroup: true},
@@ -82,7 +83,7 @@ var good = map[string]shape{
 func (g shape) plan() *Plan {
 	switch {
 	case g.join:
-		return joining()
+		return joining(g.scope)
 	case g.alone:
 		return alone()
 	}
@@ -299,9 +300,13 @@ func (g shape) plan() *Plan {
 
 // joining is a plan of one more command in a box, as sandbox.CompileExec would
 // make it.
-func joining() *Plan {
+func joining(cgroup bool) *Plan {
 	b := &Builder{}
-	b.Host("", "", Clone{})
+	if cgroup {
+		b.Host("-m 1g", "", Scope{Buses: []Bus{{Address: "unix:path=/run/user/1000/systemd/private", Direct: true}}})
+		b.Host("-m 1g", "", JoinCgroup{4711, 9})
+	}
+	b.Host("", "", Clone{Cgroup: cgroup})
 	b.Inside("", "the command ends with this nobox, and with the box", DieWithParent{})
 	b.Inside("", "", Join{4711, 9, unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
 	b.Inside("", "a change of ids took the tie away", DieWithParent{})

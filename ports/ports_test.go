@@ -9,11 +9,14 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nobox/internal/nstest"
 )
 
 func TestArgsAreReadAsTheyAreWritten(t *testing.T) {
@@ -42,11 +45,20 @@ func published(t *testing.T, port uint16) string {
 	return l.Addr().String()
 }
 
+// cannotListen: a machine may lack IPv6, but no loopback.
+func cannotListen(t *testing.T, address string, err error) {
+	t.Helper()
+	if strings.HasPrefix(address, "[") {
+		nstest.Lacks(t, "ipv6", err)
+	}
+	t.Fatal(err)
+}
+
 func serverAt(t *testing.T, network, address string, handle func(*net.TCPConn)) uint16 {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
-		t.Skip(err)
+		cannotListen(t, address, err)
 	}
 	t.Cleanup(func() { l.Close() })
 	go func() {
@@ -173,7 +185,7 @@ func udpServer(t *testing.T, network, address string) uint16 {
 	t.Helper()
 	c, err := net.ListenPacket(network, address)
 	if err != nil {
-		t.Skip(err)
+		cannotListen(t, address, err)
 	}
 	t.Cleanup(func() { c.Close() })
 	go func() {

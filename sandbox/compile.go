@@ -25,33 +25,14 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if o.Tier == TierLandlock {
 		return compileAlone(o, f)
 	}
-	if err := validate(&o, f); err != nil {
-		return nil, err
-	}
-	ids, err := idmap.Choose(mapRequest(&o), f.IDs)
+	d, err := decide(&o, f)
 	if err != nil {
 		return nil, err
 	}
-	who, err := lookupUser(&o, f, ids)
-	if err != nil {
-		return nil, err
-	}
-	v := newView(&o, f)
-	if v.err != nil {
-		return nil, v.err
-	}
+	ids, who, v, caps, filter, filterFrom, terminal := d.ids, d.who, d.view, d.caps, d.filter, d.filterFrom, d.terminal
 	v.view.Owner = [2]uint32{who.uid, who.gid}
 	if gid := uint32(ttyGid); mapped(ids.HostGID(gid)) {
 		v.view.TTYGid = &gid
-	}
-	terminal := wantsTerminal(&o, f)
-	caps, err := capabilities(&o, f, who)
-	if err != nil {
-		return nil, err
-	}
-	filter, filterFrom, err := filterOf(&o, f, caps.keep)
-	if err != nil {
-		return nil, err
 	}
 	if !o.AllowUserns {
 		v.view.NoNamespaces = []string{"user"}
@@ -160,6 +141,40 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	awaitLate(b.Steps)
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
+}
+
+// decided is what is settled before the first step, for a box and for one more
+// command in it.
+type decided struct {
+	ids        idmap.Map
+	who        user
+	view       *view
+	caps       caps
+	filter     plan.Filter
+	filterFrom string
+	terminal   bool
+}
+
+// decide checks what was asked, and settles who runs the command with what rights.
+func decide(o *Options, f *host.Facts) (d decided, err error) {
+	if err = validate(o, f); err != nil {
+		return d, err
+	}
+	if d.ids, err = idmap.Choose(mapRequest(o), f.IDs); err != nil {
+		return d, err
+	}
+	if d.who, err = lookupUser(o, f, d.ids); err != nil {
+		return d, err
+	}
+	if d.view = newView(o, f); d.view.err != nil {
+		return d, d.view.err
+	}
+	if d.caps, err = capabilities(o, f, d.who); err != nil {
+		return d, err
+	}
+	d.filter, d.filterFrom, err = filterOf(o, f, d.caps.keep)
+	d.terminal = wantsTerminal(o, f)
+	return d, err
 }
 
 // awaitLate moves the wait for the id maps behind what can be done without them:

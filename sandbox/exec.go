@@ -7,7 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/host"
-	"nobox/idmap"
 	"nobox/plan"
 )
 
@@ -63,41 +62,19 @@ func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	// What the box's own streams are is not this one's matter.
 	j.Options.Terminal, j.Options.Detached = x.Terminal, false
-	if cg, err := cgroup(&j.Options, f); err != nil || cg.Asked() {
-		return nil, &Error{What: "run a command in the box", Cause: errors.New("it has limits, and this version does not put a second command under them"),
-			Hints: []string{"what the box's own command starts is under them: a shell, or a server that runs commands"}}
-	}
-	if err := validate(&o, f); err != nil {
-		return nil, err
-	}
-	ids, err := idmap.Choose(mapRequest(&o), f.IDs)
+	d, err := decide(&o, f)
 	if err != nil {
 		return nil, err
 	}
-	who, err := lookupUser(&o, f, ids)
-	if err != nil {
-		return nil, err
-	}
-	v := newView(&o, f)
-	if v.err != nil {
-		return nil, v.err
-	}
-	caps, err := capabilities(&o, f, who)
-	if err != nil {
-		return nil, err
-	}
-	filter, filterFrom, err := filterOf(&o, f, caps.keep)
-	if err != nil {
-		return nil, err
-	}
-	terminal := wantsTerminal(&o, f)
+	ids, who, v, caps, filter, filterFrom, terminal := d.ids, d.who, d.view, d.caps, d.filter, d.filterFrom, d.terminal
 	box, err := Compile(j.Options, f)
 	if err != nil {
 		return nil, err
 	}
 
 	b := &plan.Builder{}
-	b.Host("", "", plan.Clone{})
+	limited := joinCgroup(b, j, box)
+	b.Host("", "", plan.Clone{Cgroup: limited})
 	b.Inside("", "the command ends with this nobox, and with the box", plan.DieWithParent{})
 	b.Inside("", "", plan.Join{PID: j.PID, FD: j.FD, Flags: namespaces(o.Net) | unix.CLONE_NEWUSER | unix.CLONE_NEWPID})
 	b.Inside("", "a change of ids took the tie away", plan.DieWithParent{})
@@ -143,6 +120,21 @@ func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
+}
+
+// joinCgroup appends what has the command be born in the box's cgroup, if the box
+// has one.
+func joinCgroup(b *plan.Builder, j Joined, box *plan.Plan) bool {
+	for _, s := range box.Steps {
+		switch do := s.Do.(type) {
+		case plan.Scope:
+			b.Host(s.From, "what is born in another cgroup must come from one that is as much the caller's", do)
+		case plan.MakeCgroup:
+			b.Host(s.From, "the box's limits are the command's as well", plan.JoinCgroup{PID: j.PID, FD: j.FD})
+			return true
+		}
+	}
+	return false
 }
 
 // PrepareExec answers the questions of the box's options and compiles x.

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -30,8 +29,8 @@ func joined(box, x Options, change func(*host.Facts)) (*plan.Plan, error) {
 
 func TestACommandThatJoinsHoldsWhatTheBoxsOwnDoes(t *testing.T) {
 	for name, s := range scenes() {
-		if s.o.Rootfs != "" || len(s.o.Binds) > 0 || s.tree != nil || s.o.Limits.Memory.From != "" {
-			continue // of another tree, or with limits
+		if s.o.Rootfs != "" || len(s.o.Binds) > 0 || s.tree != nil {
+			continue // of another tree
 		}
 		box := s.plan(t)
 		p, err := joined(s.o, Options{Command: []string{"id"}}, s.f)
@@ -54,12 +53,24 @@ func TestACommandThatJoinsHoldsWhatTheBoxsOwnDoes(t *testing.T) {
 	}
 }
 
-func TestNoCommandJoinsABoxWithLimits(t *testing.T) {
-	for _, l := range []Limits{{Memory: Amount{1 << 20, "-m 1m"}}, {Pids: Amount{9, "--pids-limit 9"}}, {CPUSet: "0", CPUSetFrom: "--cpuset-cpus 0"}} {
-		_, err := joined(Options{Limits: l}, Options{Command: []string{"id"}}, nil)
-		if err == nil || !strings.Contains(err.Error(), "it has limits") {
+func TestACommandThatJoinsIsBornInTheBoxsCgroup(t *testing.T) {
+	for _, l := range []Limits{{Memory: Amount{1 << 20, "-m 1m"}}, {Pids: Amount{9, "--pids-limit 9"}}, {Report: true}} {
+		p, err := joined(Options{Limits: l}, Options{Command: []string{"id"}}, nil)
+		if err != nil {
 			t.Errorf("%+v: %v", l, err)
+			continue
 		}
+		if j := actions[plan.JoinCgroup](p); len(j) != 1 || j[0].PID != 4711 || !actions[plan.Clone](p)[0].Cgroup {
+			t.Errorf("%+v: %v", l, p)
+		}
+	}
+	// A limit that cannot be had now was not had then.
+	if _, err := joined(Options{Limits: Limits{CPUSet: "0", CPUSetFrom: "--cpuset-cpus 0"}}, Options{Command: []string{"id"}}, nil); err == nil {
+		t.Error("a command without the box's limit")
+	}
+	p, err := joined(Options{}, Options{Command: []string{"id"}}, nil)
+	if err != nil || len(actions[plan.JoinCgroup](p))+len(actions[plan.Scope](p)) > 0 || actions[plan.Clone](p)[0].Cgroup {
+		t.Errorf("without limits: %v, %v", p, err)
 	}
 }
 

@@ -6,6 +6,7 @@ package tests
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -137,6 +138,8 @@ var vocabulary = map[string]func() string{
 	"bash":        func() string { return noTool("bash") },
 	"zsh":         func() string { return noTool("zsh") },
 	"fish":        func() string { return noTool("fish") },
+	"ipv6":        noIPv6,
+	"overlayfs":   func() string { return noFile("/sys/module/overlay") },
 	"jq":          func() string { return noTool("jq") },
 	"python3":     func() string { return noTool("python3") },
 	"qemu":        func() string { return noTool("qemu-system-x86_64") }, // of tests/vm
@@ -261,6 +264,15 @@ func noTool(name string) string {
 	if _, err := exec.LookPath(name); err != nil {
 		return "there is no " + name + " in PATH"
 	}
+	return ""
+}
+
+func noIPv6() string {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return err.Error()
+	}
+	l.Close()
 	return ""
 }
 

@@ -40,7 +40,7 @@ var inside = []plan.Action{
 }
 
 // outside are those that nobox plays itself.
-var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.Keep{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{},
+var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.JoinCgroup{}, plan.Keep{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{},
 	plan.StartForwarder{}, plan.StartHelper{}}
 
 // actionTypes are the types of plan/actions.go that are actions.

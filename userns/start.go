@@ -178,7 +178,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 // host plays one host step.
 func (b *Box) host(a plan.Action, from string, o Outside) error {
 	switch a := a.(type) {
-	case plan.Scope, plan.MakeCgroup, plan.LimitCgroup, plan.SweepCgroup:
+	case plan.Scope, plan.MakeCgroup, plan.LimitCgroup, plan.SweepCgroup, plan.JoinCgroup:
 		if o.Cgroup == nil {
 			return errors.New("nothing plays this step")
 		}
