@@ -21,7 +21,7 @@ import (
 
 // execFlags are the flags of a run that nobox exec has too: those about the
 // command, not about the box.
-var execFlags = [...]string{"terminal", "user", "workdir", "env", "env-file", "env-host", "ulimit", "timeout", "stop-timeout", "explain", "verbose"}
+var execFlags = [...]string{"tty", "user", "workdir", "env", "env-file", "env-host", "ulimit", "timeout", "stop-timeout", "explain", "verbose"}
 
 // parseBoxVerb reads what stands behind a verb about boxes that run.
 func parseBoxVerb(v *verb, args []string) (*Invocation, error) {

@@ -65,6 +65,35 @@ func topics() []string {
 // doctorWords are the words behind "nobox doctor".
 func doctorWords() []string { return append(slices.Clone(doctorFlags), doctor.Names()...) }
 
+// verbFlags are the flags of a verb about boxes or directories, as a completion
+// proposes them.
+func (v *verb) verbFlags() []string {
+	if v.name != "exec" {
+		return v.flags
+	}
+	var s []string
+	for _, name := range execFlags {
+		s = append(s, lookup("--"+name).shown()...)
+	}
+	return s
+}
+
+// dashes is the "--" of a verb that has a command behind it.
+func (v *verb) dashes() []string {
+	if v.name == "exec" {
+		return []string{"--"}
+	}
+	return nil
+}
+
+// names is the command that prints the names of the boxes that go with a verb.
+func (v *verb) names() string {
+	if v.boxes == allBoxes {
+		return "nobox ps --all"
+	}
+	return "nobox ps"
+}
+
 // ulimits are the words that NAME=SOFT starts with.
 func ulimits() []string {
 	s := limitNames()
@@ -187,6 +216,19 @@ func bashCompletion(b *strings.Builder) {
 	b.WriteString("        help) (( $# == 2 )) && found=(" + strings.Join(topics(), " ") + "); return ;;\n")
 	b.WriteString("        completion) (( $# == 2 )) && found=(" + strings.Join(shells, " ") + "); return ;;\n")
 	b.WriteString("        doctor) (( $# > 1 )) && { found=(" + strings.Join(doctorWords(), " ") + "); return; } ;;\n")
+	b.WriteString("        profiles) (( $# == 2 )) && found=($(nobox profiles 2>/dev/null | awk '{ print $1 }')); (( $# > 1 )) && return ;;\n")
+	for i := range verbs {
+		switch v := &verbs[i]; {
+		case v.hidden || v.boxes == noBoxes && !v.takesDir && v.name != "ps":
+		case v.boxes != noBoxes:
+			b.WriteString("        " + v.name + ") (( $# > 1 )) && { found=($(" + v.names() + " 2>/dev/null | awk 'NR > 1 { print $1 }'))\n" +
+				"            [[ ${!#} == -* ]] && found+=(" + strings.Join(append(v.dashes(), v.verbFlags()...), " ") + "); return; } ;;\n")
+		case v.takesDir:
+			b.WriteString("        " + v.name + ") (( $# > 1 )) && { [[ ${!#} == -* ]] && found=(" + strings.Join(v.flags, " ") + ") || compopt -o dirnames 2>/dev/null; return; } ;;\n")
+		default:
+			b.WriteString("        " + v.name + ") (( $# > 1 )) && { found=(" + strings.Join(v.flags, " ") + "); return; } ;;\n")
+		}
+	}
 	b.WriteString("        version) (( $# > 1 )) && return ;;\n")
 	b.WriteString("    esac\n")
 	b.WriteString("    found=(--)\n")
@@ -225,6 +267,26 @@ func zshCompletion(b *strings.Builder) {
 	b.WriteString("            help) (( CURRENT == 3 )) && compadd -- " + strings.Join(topics(), " ") + "; return ;;\n")
 	b.WriteString("            completion) (( CURRENT == 3 )) && compadd -- " + strings.Join(shells, " ") + "; return ;;\n")
 	b.WriteString("            doctor) compadd -- " + strings.Join(doctorWords(), " ") + "; return ;;\n")
+	b.WriteString("            profiles) (( CURRENT == 3 )) && _nobox_profiles; return ;;\n")
+	for i := range verbs {
+		v := &verbs[i]
+		flags := "[[ $PREFIX == -* ]] && compadd -- " + strings.Join(v.verbFlags(), " ") + "; return ;;\n"
+		switch {
+		case v.hidden || v.boxes == noBoxes && !v.takesDir && v.name != "ps":
+		case v.boxes != noBoxes:
+			// The value of one of exec's flags is _arguments' matter.
+			value := ""
+			if v.name == "exec" {
+				value = "[[ $words[CURRENT-1] == -* ]] || { "
+				flags = "[[ $PREFIX == -* ]] && compadd -- -- " + strings.Join(v.verbFlags(), " ") + "; return } ;;\n"
+			}
+			b.WriteString("            " + v.name + ") " + value + "compadd -- ${${(f)\"$(" + v.names() + " 2>/dev/null | awk 'NR > 1 { print $1 }')\"}}; " + flags)
+		case v.takesDir:
+			b.WriteString("            " + v.name + ") _directories; " + flags)
+		default:
+			b.WriteString("            " + v.name + ") " + flags)
+		}
+	}
 	b.WriteString("            version) return 1 ;;\n        esac\n    fi\n")
 	b.WriteString("    _arguments -s : \\\n")
 	for _, f := range visible() {
@@ -315,6 +377,12 @@ function __nobox_verb
     test (count $words) -eq 2; and test "$words[2]" = $argv[1]
 end
 
+# Whether the line is of that verb.
+function __nobox_is
+    set -l words (commandline -opc)
+    not __nobox_behind; and test (count $words) -ge 2; and test "$words[2]" = $argv[1]
+end
+
 function __nobox_first
     test (count (commandline -opc)) -eq 1
 end
@@ -347,7 +415,28 @@ func fishCompletion(b *strings.Builder) {
 	}
 	b.WriteString("complete -c nobox -n '__nobox_verb help' -a '" + strings.Join(topics(), " ") + "'\n")
 	b.WriteString("complete -c nobox -n '__nobox_verb doctor' -a '" + strings.Join(doctorWords(), " ") + "'\n")
-	b.WriteString("complete -c nobox -n '__nobox_verb completion' -a '" + strings.Join(shells, " ") + "'\n\n")
+	b.WriteString("complete -c nobox -n '__nobox_verb completion' -a '" + strings.Join(shells, " ") + "'\n")
+	b.WriteString("complete -c nobox -n '__nobox_verb profiles' -a '(__nobox_profiles)'\n")
+	for i := range verbs {
+		v := &verbs[i]
+		if v.hidden {
+			continue
+		}
+		for _, f := range v.verbFlags() {
+			kind := " -l "
+			if len(f) == 2 {
+				kind = " -s "
+			}
+			b.WriteString("complete -c nobox -n '__nobox_is " + v.name + "'" + kind + strings.TrimLeft(f, "-") + "\n")
+		}
+		switch {
+		case v.boxes != noBoxes:
+			b.WriteString("complete -c nobox -n '__nobox_is " + v.name + "' -a '(" + v.names() + " 2>/dev/null | string match -r \"^\\\\S+\" | string match -v NAME)'\n")
+		case v.takesDir:
+			b.WriteString("complete -c nobox -n '__nobox_is " + v.name + "' -a '(__fish_complete_directories)'\n")
+		}
+	}
+	b.WriteByte('\n')
 	for _, f := range visible() {
 		b.WriteString("complete -c nobox -n __nobox_flag")
 		if f.short != "" {

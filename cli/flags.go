@@ -1149,7 +1149,17 @@ type verb struct {
 	takesDir bool     // the first word behind it is a directory
 	more     bool     // and others may follow
 	flags    []string // what it has of flags
+	boxes    boxKind  // which names of boxes stand behind it
 }
+
+// A boxKind is which boxes a verb takes the names of.
+type boxKind uint8
+
+const (
+	noBoxes boxKind = iota
+	runningBoxes
+	allBoxes // those that have ended too
+)
 
 var verbs = [...]verb{
 	{name: "help", args: "[FLAG|VERB|TASK]", help: "one page, or all about one",
@@ -1165,20 +1175,20 @@ var verbs = [...]verb{
 		long: `Lists the profiles that --profile takes, those of ~/.config/nobox/config.toml first, or with a name the settings of that one and where they stand.`},
 	{name: doctor.InsideVerb, hidden: true, help: "a part of nobox doctor",
 		long: `Is what nobox doctor starts in new namespaces, to try what can be done there.`},
-	{name: "exec", args: "[FLAGS] NAME [-- COMMAND...]", help: "one more command in a box that runs",
+	{name: "exec", args: "[FLAGS] NAME [-- COMMAND...]", help: "one more command in a box that runs", boxes: runningBoxes,
 		long: `Runs a command, or a shell, in a box that has a name and runs: in all its namespaces, with its root, its ids and its environment, with no capability and no system call more than the box's own command has. Of the flags of a run it has -t, -u, -w, -e, --env-file, --env-host, --ulimit, --timeout, --stop-timeout and --explain.
 
 The command ends with this nobox, and with the box. It is under the box's limits.
 
   nobox --name web -- ./server &
   nobox exec web -- ps aux`},
-	{name: "attach", args: "[--detach-keys KEYS] NAME", help: "the terminal of a box started with -d",
+	{name: "attach", args: "[--detach-keys KEYS] NAME", help: "the terminal of a box started with -d", boxes: runningBoxes, flags: []string{"--detach-keys", "--no-stdin", "--sig-proxy"},
 		long: `Joins this terminal and that of a box that was started with -d -t, until the box ends, whose exit code it returns, or ctrl-p ctrl-q is typed: then the box runs on. Any number may be attached at once, see the same and type into the same. A terminal that takes nothing for ten seconds, while the box writes, is let go of.
 
 --detach-keys has other keys: single characters, or "ctrl-" and a letter or one of @ [ \ ] ^ _, with commas between; none are "". TERM, INT, HUP and QUIT sent to nobox attach detach as well.
 
 Of a box without a terminal, or where stdin here is none, or with --no-stdin, it prints what the box writes from now on. To a box without a terminal signals go on (--sig-proxy=false: they end nobox attach) and, if it was started with -i, what can be read from stdin does.`},
-	{name: "port", args: "[-p PORT] [--close PORT] NAME", help: "published ports of a box that runs",
+	{name: "port", args: "[-p PORT] [--close PORT] NAME", help: "published ports of a box that runs", boxes: runningBoxes, flags: []string{"-p", "--close"},
 		long: `Lists the ports of a box that are published, with where on the host they are. -p publishes more of them while the box runs, in all forms that -p of a run has; --close publishes one no more, by its port on the host, [IP:]PORT[/udp], at that address or at all, or by the path of its socket; --json lists for programs. Both may be given more than once; what is to be closed is closed first. A port that is taken is an error, and then none is published.
 
 Connections that are there when a port is closed go on. All of it ends with the box.
@@ -1186,17 +1196,17 @@ Connections that are there when a port is closed go on. All of it ends with the 
   nobox --name web -- ./server &
   nobox port web -p 8080:80
   nobox port web --close 8080`},
-	{name: "ps", args: "[--all] [--json]", help: "the boxes that have a name and run",
+	{name: "ps", args: "[--all] [--json]", help: "the boxes that have a name and run", flags: []string{"--all", "--json"},
 		long: `Lists the boxes of the caller that have a name (--name) and run, and with --all those that were started with -d and have ended: the name, the host's number of its pid 1 or how it ended, for how long, and the command. What else a nobox that was killed left behind is removed.`},
-	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs",
+	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs", boxes: runningBoxes, flags: []string{"--time"},
 		long: `Asks the command of a box to end, by TERM, and kills all that is in the box after the box's own --stop-timeout (10 seconds), or after --time. With --time 0 it is killed at once. Returns when the box has ended.`},
-	{name: "wait", args: "NAME...", help: "wait until a box has ended",
+	{name: "wait", args: "NAME...", help: "wait until a box has ended", boxes: allBoxes,
 		long: `Returns when the boxes have ended, with the exit code of the last one if that was started with -d.`},
-	{name: "logs", args: "[-f] NAME", help: "what a box started with -d wrote",
+	{name: "logs", args: "[-f] NAME", help: "what a box started with -d wrote", boxes: allBoxes, flags: []string{"--follow"},
 		long: `Prints what a box that was started with -d has written to stdout and stderr; with -f, --follow, all it will write until it ends.`},
-	{name: "rm", args: "NAME...", help: "forget a box that has ended",
+	{name: "rm", args: "NAME...", help: "forget a box that has ended", boxes: allBoxes,
 		long: `Removes what is kept of boxes that were started with -d and have ended.`},
-	{name: "inspect", args: "NAME...", help: "all there is to know of a box, as JSON",
+	{name: "inspect", args: "NAME...", help: "all there is to know of a box, as JSON", boxes: allBoxes,
 		long: `Prints what is known of a box: its processes by number and when they started, when it was started, where, and with which arguments. "nobox --explain" with the same arguments says what it is made of.`},
 	{name: "version", help: "the version",
 		long: `Prints the version.`},

@@ -141,6 +141,28 @@ _nobox_words() {
         help) (( $# == 2 )) && found=(help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --connect-tcp --bind-tcp --allow-userns --security-opt --net --publish --allow-host --deny-host --host-port --add-host --dns --dns-search --mtu --net-log --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         doctor) (( $# > 1 )) && { found=(--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container); return; } ;;
+        profiles) (( $# == 2 )) && found=($(nobox profiles 2>/dev/null | awk '{ print $1 }')); (( $# > 1 )) && return ;;
+        exec) (( $# > 1 )) && { found=($(nobox ps 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(-- -t --tty -u --user -w --workdir -e --env --env-file --env-host --ulimit --timeout --stop-timeout --explain --verbose); return; } ;;
+        attach) (( $# > 1 )) && { found=($(nobox ps 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(--detach-keys --no-stdin --sig-proxy); return; } ;;
+        port) (( $# > 1 )) && { found=($(nobox ps 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(-p --close); return; } ;;
+        ps) (( $# > 1 )) && { found=(--all --json); return; } ;;
+        stop) (( $# > 1 )) && { found=($(nobox ps 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(--time); return; } ;;
+        wait) (( $# > 1 )) && { found=($(nobox ps --all 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(); return; } ;;
+        logs) (( $# > 1 )) && { found=($(nobox ps --all 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(--follow); return; } ;;
+        rm) (( $# > 1 )) && { found=($(nobox ps --all 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(); return; } ;;
+        inspect) (( $# > 1 )) && { found=($(nobox ps --all 2>/dev/null | awk 'NR > 1 { print $1 }'))
+            [[ ${!#} == -* ]] && found+=(); return; } ;;
+        diff) (( $# > 1 )) && { [[ ${!#} == -* ]] && found=(--json) || compopt -o dirnames 2>/dev/null; return; } ;;
+        apply) (( $# > 1 )) && { [[ ${!#} == -* ]] && found=(--force) || compopt -o dirnames 2>/dev/null; return; } ;;
+        discard) (( $# > 1 )) && { [[ ${!#} == -* ]] && found=() || compopt -o dirnames 2>/dev/null; return; } ;;
+        rm-owned) (( $# > 1 )) && { [[ ${!#} == -* ]] && found=(--hand-back --yes) || compopt -o dirnames 2>/dev/null; return; } ;;
         version) (( $# > 1 )) && return ;;
     esac
     found=(--)

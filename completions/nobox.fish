@@ -17,6 +17,12 @@ function __nobox_verb
     test (count $words) -eq 2; and test "$words[2]" = $argv[1]
 end
 
+# Whether the line is of that verb.
+function __nobox_is
+    set -l words (commandline -opc)
+    not __nobox_behind; and test (count $words) -ge 2; and test "$words[2]" = $argv[1]
+end
+
 function __nobox_first
     test (count (commandline -opc)) -eq 1
 end
@@ -59,6 +65,47 @@ complete -c nobox -n __nobox_first -a rm-owned -d 'remove files of mapped ids'
 complete -c nobox -n '__nobox_verb help' -a 'help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --connect-tcp --bind-tcp --allow-userns --security-opt --net --publish --allow-host --deny-host --host-port --add-host --dns --dns-search --mtu --net-log --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help'
 complete -c nobox -n '__nobox_verb doctor' -a '--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container'
 complete -c nobox -n '__nobox_verb completion' -a 'bash zsh fish'
+complete -c nobox -n '__nobox_verb profiles' -a '(__nobox_profiles)'
+complete -c nobox -n '__nobox_is exec' -s t
+complete -c nobox -n '__nobox_is exec' -l tty
+complete -c nobox -n '__nobox_is exec' -s u
+complete -c nobox -n '__nobox_is exec' -l user
+complete -c nobox -n '__nobox_is exec' -s w
+complete -c nobox -n '__nobox_is exec' -l workdir
+complete -c nobox -n '__nobox_is exec' -s e
+complete -c nobox -n '__nobox_is exec' -l env
+complete -c nobox -n '__nobox_is exec' -l env-file
+complete -c nobox -n '__nobox_is exec' -l env-host
+complete -c nobox -n '__nobox_is exec' -l ulimit
+complete -c nobox -n '__nobox_is exec' -l timeout
+complete -c nobox -n '__nobox_is exec' -l stop-timeout
+complete -c nobox -n '__nobox_is exec' -l explain
+complete -c nobox -n '__nobox_is exec' -l verbose
+complete -c nobox -n '__nobox_is exec' -a '(nobox ps 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is attach' -l detach-keys
+complete -c nobox -n '__nobox_is attach' -l no-stdin
+complete -c nobox -n '__nobox_is attach' -l sig-proxy
+complete -c nobox -n '__nobox_is attach' -a '(nobox ps 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is port' -s p
+complete -c nobox -n '__nobox_is port' -l close
+complete -c nobox -n '__nobox_is port' -a '(nobox ps 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is ps' -l all
+complete -c nobox -n '__nobox_is ps' -l json
+complete -c nobox -n '__nobox_is stop' -l time
+complete -c nobox -n '__nobox_is stop' -a '(nobox ps 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is wait' -a '(nobox ps --all 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is logs' -l follow
+complete -c nobox -n '__nobox_is logs' -a '(nobox ps --all 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is rm' -a '(nobox ps --all 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is inspect' -a '(nobox ps --all 2>/dev/null | string match -r "^\\S+" | string match -v NAME)'
+complete -c nobox -n '__nobox_is diff' -l json
+complete -c nobox -n '__nobox_is diff' -a '(__fish_complete_directories)'
+complete -c nobox -n '__nobox_is apply' -l force
+complete -c nobox -n '__nobox_is apply' -a '(__fish_complete_directories)'
+complete -c nobox -n '__nobox_is discard' -a '(__fish_complete_directories)'
+complete -c nobox -n '__nobox_is rm-owned' -l hand-back
+complete -c nobox -n '__nobox_is rm-owned' -l yes
+complete -c nobox -n '__nobox_is rm-owned' -a '(__fish_complete_directories)'
 
 complete -c nobox -n __nobox_flag -l rootfs -x -a '(__fish_complete_directories)' -d 'take DIR for the root, not the host\'s tree'
 complete -c nobox -n __nobox_flag -l read-only -d 'make the root read-only'

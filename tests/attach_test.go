@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -270,5 +271,28 @@ print(len(s.recvmsg(1, 64)[0]), os.getuid())`
 	}
 	if out, stderr, _ := run(t, p.command("python3", "-c", connect, p.run+"/nobox/web/attach"), ""); !strings.HasPrefix(out, "1 ") {
 		t.Errorf("from outside: %q, %s", out, stderr)
+	}
+}
+
+func TestExecHasATerminalOfTheBoxsOwn(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	p, s := newPlace(t), newScreen(t)
+	detached(t, p, "web", nil, "sleep", "600")
+	for _, flags := range [][]string{nil, {"-t"}} {
+		s.resize(33, 101)
+		e := s.start(p, slices.Concat([]string{nobox, "exec"}, flags, []string{"web", "--", "sh", "-c", "stty -echo; tty; stty size; read x; echo got:$x; exit 4"}))
+		s.expect("/dev/pts/")
+		s.expect("33 101")
+		s.send("one\n")
+		s.expect("got:one")
+		e.expectEnd(t, patience, 4)
+		s.expectModes("after exec", s.modes)
+	}
+	if _, stderr, code := run(t, p.command(nobox, "exec", "-t", "web", "--", "true"), ""); code != 125 || !strings.Contains(stderr, "(-t): stdin is not a terminal") {
+		t.Errorf("-t without a terminal: %d, %s", code, stderr)
+	}
+	if out, stderr, code := run(t, p.command(nobox, "exec", "-t=false", "web", "--", "tty"), ""); out != "not a tty\n" || code != 1 {
+		t.Errorf("-t=false: %q, %d, %s", out, code, stderr)
 	}
 }
