@@ -2,6 +2,7 @@ package seccomp
 
 import (
 	"encoding/binary"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -244,6 +245,82 @@ func TestTheDefaultFilterRefusesWhatItMust(t *testing.T) {
 			}
 			if got := Eval(p, Call{a.arch, a.nr(t, tt.call), tt.args}); got != tt.says {
 				t.Errorf("%s: %s(%#x) with %+v: %#x, want %#x", name, tt.call, tt.args, tt.want, got, tt.says)
+			}
+		}
+	}
+}
+
+// alwaysAllowed is how the kernel fills its bitmap: by what a program says of a
+// number before it looks at an argument; kernel/seccomp.c, seccomp_is_const_allow.
+func alwaysAllowed(program []byte, arch, nr uint32) bool {
+	var a uint32
+	for pc := 0; pc < len(program)/8; pc++ {
+		b := program[8*pc:]
+		code, jt, jf, k := binary.NativeEndian.Uint16(b), int(b[2]), int(b[3]), binary.NativeEndian.Uint32(b[4:])
+		jump := func(yes bool) {
+			if yes {
+				pc += jt
+			} else {
+				pc += jf
+			}
+		}
+		switch code {
+		case ldAbs:
+			switch k {
+			case offNr:
+				a = nr
+			case offArch:
+				a = arch
+			default:
+				return false
+			}
+		case andK:
+			a &= k
+		case ja:
+			pc += int(k)
+		case jeq:
+			jump(a == k)
+		case jgt:
+			jump(a > k)
+		case jge:
+			jump(a >= k)
+		case jset:
+			jump(a&k != 0)
+		case ret:
+			return Verdict(k) == Allow
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// A call under a filter costs what the kernel's slower entry costs, and with the
+// bitmap no instruction of the filter's.
+func TestTheKernelsBitmapHasEveryCallThatIsAlwaysAllowed(t *testing.T) {
+	for name, a := range abis {
+		for _, w := range []Want{{Caps: RootCaps}, {}, {Process: true}, {AllowUserns: true}, {Shared: true, Sockets: TCPSockets}} {
+			p, have := filterFor(t, a, w), 0
+			special := map[uint32]bool{}
+			for _, n := range []string{"clone", "clone3", "ioctl", "personality", "socket", "socketpair", "execve", "execveat", "fork", "vfork", "ptrace",
+				"process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "sendto", "sendmsg", "sendmmsg", "listen", "shmget", "shmat", "shmctl",
+				"semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink", "prlimit64", "sched_setscheduler",
+				"sched_setparam", "sched_setattr", "setpriority", "ioprio_set"} {
+				if nr, ok := number(a.names, n); ok {
+					special[nr] = true
+				}
+			}
+			for nr := range uint32(len(a.classes)) {
+				if a.classes[nr] != Allowed || special[nr] {
+					continue
+				}
+				have++
+				if !alwaysAllowed(p, a.arch, nr) {
+					t.Errorf("%s, %+v: call %d is not in the bitmap", name, w, nr)
+				}
+			}
+			if have < 200 {
+				t.Errorf("%s: only %d calls", name, have)
 			}
 		}
 	}
