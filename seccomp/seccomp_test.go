@@ -2,7 +2,6 @@ package seccomp
 
 import (
 	"encoding/binary"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
