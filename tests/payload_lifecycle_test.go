@@ -55,6 +55,8 @@ func init() {
 		chrootEscape()
 	case "with-key":
 		withKey(args)
+	case "pry":
+		pry(args)
 	case "entry32":
 		entry32()
 	}
