@@ -678,7 +678,7 @@ pasta and slirp4netns are programs of the host's, passt and slirp4netns by their
 		help: "make a port of the box reachable on the host",
 		long: `Makes the port BOX of the box reachable at the port HOST of the host, at 127.0.0.1 and [::1], or at the address IP. Docker's forms hold: ranges (8000-8009:80-89), a range of which the first free port is taken (8000-8009:80), any free port (0:80, or 80 alone), which is then printed, "/udp" behind it, an IPv6 address in brackets. A port that is taken is an error before anything starts.
 
-In the place of [IP:]HOST may stand the path of a socket, with a "/" in it: only the caller can connect to that one, and it is removed in the end.
+On 127.0.0.1 every user of this machine can connect. In the place of [IP:]HOST may stand the path of a socket, with a "/" in it: only the caller can connect to that one, and it is removed in the end.
 
 What comes in is connected to 127.0.0.1 inside, or to [::1] where nothing listens there, from an address of the box's own. It works with every network but host, --net=none included, and is quicker than what passes the box's device.
 

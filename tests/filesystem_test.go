@@ -141,6 +141,120 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 	t.Logf("%d of %d ran the command, %d were refused", started, hostileStarts, refused)
 }
 
+// CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881 (runc): what masks are made
+// of, the console and the places of /proc that are written to are exchanged, in
+// the root, for links to where a write would do harm. A box that starts has every
+// mask, its own /proc and its own devices, whenever the exchange comes.
+func TestMasksHoldWhateverTheRootHasInTheirPlace(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "busybox")
+	dir := scratch(t)
+	root, outside := dir+"/root", dir+"/outside"
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"bin", "proc/sys/kernel", "proc/self", "sys/firmware", "dev/pts", "dev/shm", "tmp", "run", "var/tmp", "etc"} {
+		if err := os.MkdirAll(root+"/"+d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(outside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"dev/null", "dev/console", "dev/pts", "dev/ptmx", "dev/shm", "proc/kcore", "proc/keys", "proc/sysrq-trigger", "proc/sys", "proc/self", "sys/firmware", "etc/masked"}
+	for _, f := range append(slices.Clone(names), "bin/busybox") {
+		var content []byte
+		if f == "bin/busybox" {
+			content = data
+		}
+		if st, err := os.Stat(root + "/" + f); err == nil && st.IsDir() {
+			continue
+		}
+		if err := os.WriteFile(root+"/"+f, content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range names {
+		if err := os.WriteFile(outside+"/"+strings.ReplaceAll(n, "/", "-"), []byte("outside\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(outside+"/"+strings.ReplaceAll(n, "/", "-"), root+"/"+n+".link"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := everything(t, outside)
+	var stop atomic.Bool
+	exchanged := make(chan int)
+	go func() {
+		n := 0
+		for !stop.Load() {
+			for _, name := range names {
+				for range 2 {
+					if unix.Renameat2(unix.AT_FDCWD, root+"/"+name, unix.AT_FDCWD, root+"/"+name+".link", unix.RENAME_EXCHANGE) == nil {
+						n++
+					}
+				}
+			}
+		}
+		exchanged <- n
+	}()
+	const script = `B=/bin/busybox
+for f in /dev/null /proc/kcore /proc/keys /proc/timer_list; do if $B test -e $f; then $B stat -c "$f %t:%T" $f; fi; done
+$B stat -f -c '/proc %t' /proc; $B stat -f -c '/dev/pts %t' /dev/pts; $B stat -f -c '/sys %t' /sys
+for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/kcore /dev/null /dev/console /dev/shm/x; do echo bad >$f; done 2>/dev/null
+$B cat /etc/masked
+exit 42`
+	want := map[string]string{"/dev/null": "1:3", "/proc/kcore": "1:3", "/proc/keys": "1:3", "/proc/timer_list": "1:3", "/proc": "9fa0", "/dev/pts": "1cd1", "/sys": "62656572"}
+	started := 0
+	for i := range hostileStarts / 2 {
+		flags := []string{"-r", "--net=none", "--rootfs", root}
+		if i%2 == 0 {
+			flags = append(flags, "--read-only")
+		}
+		out, err := exec.Command(nobox, append(flags, "--", "/bin/busybox", "sh", "-c", script)...).CombinedOutput()
+		code := 0
+		if e, ok := err.(*exec.ExitError); ok {
+			code = e.ExitCode()
+		}
+		if code == 125 {
+			continue
+		}
+		if code != 42 {
+			t.Fatalf("start %d: exit code %d: %s", i, code, out)
+		}
+		started++
+		seen := 0
+		for line := range strings.Lines(string(out)) {
+			name, is, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if w, ok := want[name]; ok {
+				seen++
+				if is != w {
+					t.Fatalf("start %d: %s is %s, want %s", i, name, is, w)
+				}
+			}
+		}
+		if seen < 5 || strings.Contains(string(out), "outside") {
+			t.Fatalf("start %d: %s", i, out)
+		}
+	}
+	stop.Store(true)
+	if n := <-exchanged; n < hostileStarts {
+		t.Errorf("only %d exchanges", n)
+	}
+	if started < hostileStarts/4 {
+		t.Errorf("only %d boxes started", started)
+	}
+	if after := everything(t, outside); !slices.Equal(before, after) {
+		t.Errorf("outside was changed:\n%q\n%q", before, after)
+	}
+	t.Logf("%d of %d started", started, hostileStarts/2)
+}
+
 // everything is all there is of a tree, in a line each.
 func everything(t testing.TB, dir string) (out []string) {
 	t.Helper()
