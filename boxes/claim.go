@@ -1,6 +1,7 @@
 package boxes
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -119,16 +120,48 @@ func (d Dir) Claim(name string, uid uint32) (*Claim, error) {
 	}
 }
 
+// later is room for what an Entry does not have before the box runs.
+const later = 256
+
+// Reserve takes the room that Say needs, before the box starts: it is too late
+// to find the disk full when it runs.
+func (c *Claim) Reserve(e Entry) error {
+	text, err := e.text()
+	if err != nil {
+		return err
+	}
+	return c.put("state.new", append(text, bytes.Repeat([]byte(" "), later)...))
+}
+
 // Say keeps what is to be known of the box.
 func (c *Claim) Say(e Entry) error {
 	text, err := e.text()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(c.dir+"/state.new", text, 0o600); err != nil {
+	if err := c.put("state.new", text); err != nil {
 		return err
 	}
 	return os.Rename(c.dir+"/state.new", c.dir+"/state")
+}
+
+// put writes a file in the place that it has, if it has one, with blanks behind
+// the text up to its length then.
+func (c *Claim) put(name string, text []byte) error {
+	f, err := os.OpenFile(c.dir+"/"+name, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if n := int(st.Size()) - len(text); n > 0 {
+		text = append(text, bytes.Repeat([]byte(" "), n)...)
+	}
+	_, err = f.Write(text)
+	return err
 }
 
 // FD is the descriptor that holds the name: a process that inherits it has the
@@ -225,15 +258,35 @@ const soPeerPIDFD = 77 // SO_PEERPIDFD; asm-generic/socket.h
 
 // Release gives the name up and leaves nothing of it.
 func (c *Claim) Release() {
-	clear(c.dir)
+	if c.held() {
+		clear(c.dir)
+	}
 	unix.Close(c.lock)
 }
+
+// held says whether the directory still is the claim's: somebody may have removed
+// it, and another box have the name by now.
+func (c *Claim) held() bool { return same(c.lock, c.dir+"/lock") }
+
+// errRemoved is that somebody did.
+var errRemoved = errors.New("its directory was removed")
 
 // End gives the name up and keeps how the box ended, and what it wrote, until
 // Remove, or until the name is taken again.
 func (c *Claim) End(e Entry, code int) error {
+	if !c.held() {
+		unix.Close(c.lock)
+		return errRemoved
+	}
 	e.Ended = &Ended{At: time.Now(), Code: code}
 	err := c.Say(e)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		// The old state's own place is left, and who reads it meanwhile reads again.
+		os.Remove(c.dir + "/state.new")
+		if text, err2 := e.text(); err2 == nil {
+			err = c.put("state", text)
+		}
+	}
 	os.Remove(c.dir + "/attach")
 	unix.Close(c.lock)
 	return err

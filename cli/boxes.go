@@ -442,8 +442,10 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 	if err != nil {
 		return nil, fmt.Errorf("cannot name the box (--name %s): %w", inv.Name, bare(err))
 	}
-	cwd, _ := os.Getwd()
-	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd), Detached: inv.Detached}
+	e, err := entryOf(inv, args, c)
+	if err != nil {
+		return nil, err
+	}
 	h.PortsSocket = c.ListenPorts
 	before := h.Started
 	runs := false
@@ -469,6 +471,17 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 		}
 		c.Release()
 	}, nil
+}
+
+// entryOf is what is known of a box before it runs, for which there is room.
+func entryOf(inv *Invocation, args []string, c *boxes.Claim) (boxes.Entry, error) {
+	cwd, _ := os.Getwd()
+	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd), Detached: inv.Detached}
+	if err := c.Reserve(e); err != nil {
+		c.Release()
+		return e, fmt.Errorf("cannot keep what is to be known of the box (--name %s): %w", inv.Name, bare(err))
+	}
+	return e, nil
 }
 
 // A nobox that runs a detached box has two descriptors of the one that started
@@ -534,6 +547,11 @@ func detach(inv *Invocation, args []string) int {
 	}
 	if err != nil {
 		SayError(os.Stderr, fmt.Errorf("cannot name the box (--name %s): %w", inv.Name, bare(err)))
+		return ExitCannot
+	}
+	// It could not say so itself, on a disk that is full.
+	if _, err := entryOf(inv, args, c); err != nil {
+		SayError(os.Stderr, err)
 		return ExitCannot
 	}
 	log, err := c.Log()
