@@ -381,3 +381,27 @@ func TestOnlyADirectoryOfChangesIsOne(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestALockIsOfTheDirectoryThatIsNamed(t *testing.T) {
+	s := newScene(t)
+	fd, err := Lock(s.keep)
+	s.must(err)
+	defer unix.Close(fd)
+	s.must(Locked(fd, s.keep))
+	if _, err := Lock(s.keep); !errors.Is(err, ErrInUse) {
+		t.Errorf("locked twice: %v", err)
+	}
+	s.must(os.Rename(s.keep, s.keep+".away"))
+	s.must(os.Mkdir(s.keep, 0o755))
+	if err := Locked(fd, s.keep); err == nil || !strings.Contains(err.Error(), "another directory by now") {
+		t.Error(err)
+	}
+	s.must(os.Remove(s.keep))
+	s.must(os.Symlink(s.keep+".away", s.keep))
+	if err := Locked(fd, s.keep); err == nil {
+		t.Error("a link is taken for it")
+	}
+	if Locked(-1, s.keep+".away") == nil {
+		t.Error("locked by nothing")
+	}
+}

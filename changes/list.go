@@ -99,6 +99,24 @@ func Lock(dir string) (int, error) {
 	return fd, nil
 }
 
+// Locked sees that a descriptor holds the lock of a directory, by its resolved
+// path.
+func Locked(fd int, dir string) error {
+	at, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	var want, got unix.Stat_t
+	if err := unix.Fstat(at, &want); err != nil {
+		return err
+	}
+	if err := unix.Fstat(fd, &got); err != nil || want.Dev != got.Dev || want.Ino != got.Ino {
+		return errors.New("it is another directory by now")
+	}
+	return nil
+}
+
 // Release gives a directory free that Lock took. The overlays left directories
 // in it that nobody may enter, which rm(1) stumbles over: those are opened.
 func Release(fd int) {

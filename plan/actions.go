@@ -368,6 +368,19 @@ func (a Listen) where() string {
 	return port + " of " + strings.Join(a.At, " and ")
 }
 
+// Lock holds the lock of a directory of kept changes for as long as the box
+// lives: two overlays of one upper layer are undefined (overlayfs.rst). The facts
+// tell of what is in it, so the lock is older than they are; this step sees that
+// it is of the directory that the plan names.
+type Lock struct {
+	Dir HostPath `json:"dir"`
+}
+
+func (a Lock) String() string {
+	return "hold the lock of " + quote(string(a.Dir)) + ": no other box uses it, nor do nobox diff, apply and discard"
+}
+func (a Lock) Cannot() string { return "lock " + quote(string(a.Dir)) }
+
 // TakeNamespaces receives the box's user and network namespaces.
 type TakeNamespaces struct{}
 

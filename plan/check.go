@@ -66,6 +66,7 @@ var checks = [...]struct {
 	{"nul", nulByte},
 	{"writable", writableUnasked},
 	{"whiteouts", badWhiteout},
+	{"locks", unlocked},
 	{"nosuid-nodev", suidOrDevices},
 	{"capabilities", badCapabilities},
 	{"securebits", badSecurebits},
@@ -123,6 +124,7 @@ const (
 	kindTakePTY
 	kindStartNet
 	kindListen
+	kindLock
 	kindTakeNamespaces
 	kindTakeSwitch
 	kindStartForwarder
@@ -216,6 +218,8 @@ func kindOf(a Action) kind {
 		return kindStartNet
 	case Listen:
 		return kindListen
+	case Lock:
+		return kindLock
 	case TakeNamespaces:
 		return kindTakeNamespaces
 	case TakeSwitch:
@@ -357,7 +361,7 @@ const (
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
-	kindListen: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
+	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views,
@@ -489,7 +493,7 @@ func badNamespaces(s *survey) *CheckError {
 	i := s.of[kindClone].first
 	for j := range i {
 		switch s.kind[j] {
-		case kindListen, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
+		case kindListen, kindLock, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
 		default:
 			return s.at(j, "something stands before the namespaces are made")
 		}
@@ -1077,6 +1081,8 @@ func hasNUL(a Action) bool {
 		return nul(a.Name) || nul(a.Address) || nul(a.Gateway)
 	case Listen:
 		return nul(string(a.Path)) || slices.ContainsFunc(a.At, nul)
+	case Lock:
+		return nul(string(a.Dir))
 	case StartHelper:
 		return nul(a.Name) || nul(string(a.Path)) || slices.ContainsFunc(a.Args, nul)
 	case LocalRoutes:
@@ -1249,6 +1255,51 @@ func badWhiteout(s *survey) *CheckError {
 				return s.at(i, "a whiteout that can be written")
 			} else if rest != "" {
 				return s.at(i, "a whiteout in a directory that can be made again")
+			}
+		}
+	}
+	return nil
+}
+
+// unlocked: a layer of the host's that an overlay writes to is locked before the
+// box is there.
+func unlocked(s *survey) *CheckError {
+	locked := map[HostPath]bool{}
+	if l := s.of[kindLock]; l.n > 0 {
+		for i := range s.Steps {
+			if a, is := s.Steps[i].Do.(Lock); is {
+				if s.of[kindClone].n > 0 && i > s.of[kindClone].first {
+					return s.at(i, "a directory is locked when the box is started already")
+				}
+				locked[a.Dir] = true
+			}
+		}
+	}
+	type place struct {
+		in   Slot
+		name string
+	}
+	from, at := map[Slot]HostPath{}, map[place]HostPath{}
+	var stands Slot
+	for i := range s.Steps {
+		switch a := s.Steps[i].Do.(type) {
+		case OpenTree:
+			from[a.Into] = a.Source
+		case CopyTree:
+			from[a.Into] = from[a.Of]
+		case AttachIn:
+			at[place{a.In, a.Name}] = from[a.Tree]
+		case EnterTree:
+			stands = a.Tree
+		case NewFS:
+			for _, o := range a.Options {
+				if a.Type != "overlay" || o.Key != "upperdir" {
+					continue
+				}
+				name, _, _ := strings.Cut(o.Value, "/")
+				if dir := at[place{stands, name}]; dir != "" && !locked[dir] {
+					return s.at(i, "what a box writes is kept in a directory that is not locked")
+				}
 			}
 		}
 	}

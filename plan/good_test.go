@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path"
 	"reflect"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, Lock{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -58,6 +59,7 @@ type shape struct {
 	scope    bool // limited, in a scope of systemd's
 	cgroup   bool // limited, in a cgroup that was there
 	overlay  bool // a root that is written to in memory, and lacks a name
+	kept     bool // and what is written is kept
 }
 
 // good are the plans that the bad ones are made from.
@@ -76,6 +78,7 @@ var good = map[string]shape{
 	"scope":             {reaper: true, scope: true},
 	"cgroup":            {reaper: true, cgroup: true},
 	"overlay":           {reaper: true, overlay: true},
+	"kept":              {reaper: true, overlay: true, kept: true},
 }
 
 // plan makes a plan of the shape, as sandbox.Compile would but with less of
@@ -100,6 +103,9 @@ func (g shape) plan() *Plan {
 	b := &Builder{}
 	if g.helper {
 		b.Host("-p 8080:80", "", Listen{At: []string{"127.0.0.1", "::1"}, First: 8080, Last: 8080, Box: 80})
+	}
+	if g.kept {
+		b.Host("--overlay-dir", "", Lock{"/srv/keep"})
 	}
 	limited := g.scope || g.cgroup
 	switch {
@@ -161,13 +167,29 @@ func (g shape) plan() *Plan {
 		held = b.NewSlot()
 		b.Inside("--overlay", "a place for layers", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub})
 		b.Inside("", "", AttachRoot{stub})
-		b.Inside("--overlay", "", Mkdir{In: stub, Path: "u1", Mode: 0o755})
-		b.Inside("--overlay", "", Mkdir{In: stub, Path: "w1", Mode: 0o755})
+		layer, upper, work := stub, "u1", "w1"
+		if g.kept {
+			keep := b.NewSlot()
+			layer = b.NewSlot()
+			b.Inside("--overlay-dir", "the changes are kept here", OpenTree{"/srv/keep", false, share, keep})
+			b.Inside("--overlay-dir", "", Mkdir{In: stub, Path: "keep", Mode: 0o755})
+			b.Inside("--overlay-dir", "", AttachIn{keep, stub, "keep"})
+			for _, d := range []string{"layer", "layer/upper", "layer/work"} {
+				b.Inside("--overlay-dir", "", Mkdir{In: keep, Path: d, Mode: 0o700, MayExist: true})
+			}
+			b.Inside("--overlay-dir", "", CopyTree{Of: keep, Path: "layer", Into: layer})
+			b.Inside("--overlay-dir", "", Mkdir{In: stub, Path: "k1", Mode: 0o755})
+			b.Inside("--overlay-dir", "", AttachIn{layer, stub, "k1"})
+			upper, work = "k1/upper", "k1/work"
+		} else {
+			b.Inside("--overlay", "", Mkdir{In: stub, Path: "u1", Mode: 0o755})
+			b.Inside("--overlay", "", Mkdir{In: stub, Path: "w1", Mode: 0o755})
+		}
 		b.Inside("", "an overlay names its layers by path", EnterTree{stub})
-		b.Inside("--overlay", "", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian"}, {"upperdir", "u1"}, {"workdir", "w1"}}, share, root})
+		b.Inside("--overlay", "", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian"}, {"upperdir", upper}, {"workdir", work}}, share, root})
 		b.Inside("--mask /srv/none", "", CopyUp{root, "srv"})
-		b.Inside("--mask /srv/none", "", Whiteout{stub, "u1/srv/none"})
-		b.Inside("--mask /srv/none", "", CopyTree{Of: stub, Path: "u1", Attr: &mask, Into: held})
+		b.Inside("--mask /srv/none", "", Whiteout{layer, path.Base(upper) + "/srv/none"})
+		b.Inside("--mask /srv/none", "", CopyTree{Of: layer, Path: path.Base(upper), Attr: &mask, Into: held})
 		b.Inside("", "the overlay has its own hold on it", Detach{stub})
 	case g.rootfs:
 		stub := b.NewSlot()

@@ -63,6 +63,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	net.Pingers = pingers(ids, who)
 	net.Publish = published(&o, f)
 	net.Listen(b)
+	if k := v.view.Keep; k != nil {
+		b.Host(k.From, "", plan.Lock{Dir: k.Dir})
+	}
 	limits, err := cgroup(&o, f)
 	if err != nil {
 		return nil, err

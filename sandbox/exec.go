@@ -160,7 +160,7 @@ func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
 	if err != nil {
 		return Result{}, f, err
 	}
-	r, err := attempt(j.with(x), f, p, h)
+	r, err := attempt(j.with(x), f, p, h, -1)
 	return r, f, err
 }
 

@@ -132,13 +132,15 @@ func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 	if err := CheckFiles(); err != nil {
 		return Result{}, &host.Facts{}, err
 	}
+	lock := -1
 	if o.OverlayDir != "" {
-		// Two overlays of one upper layer are undefined; overlayfs.rst.
+		// Before anything looks: the facts tell of what is in it.
 		fd, err := changes.Lock(o.OverlayDir)
 		if errors.Is(err, changes.ErrInUse) {
-			return Result{}, &host.Facts{}, &Error{What: "keep changes in " + plan.Quote(o.OverlayDir), Flag: o.OverlayDirFrom, Cause: errors.New("another box is using it")}
+			return Result{}, &host.Facts{}, &Error{What: "keep changes in " + plan.Quote(o.OverlayDir), Flag: o.OverlayDirFrom, Cause: errors.New("another box, or nobox diff, apply or discard, is using it")}
 		}
 		if err == nil { // else Compile says why not
+			lock = fd
 			defer changes.Release(fd)
 		}
 	}
@@ -160,7 +162,7 @@ func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 				h.Note(n)
 			}
 		}
-		r, err := attempt(o, &f, p, h)
+		r, err := attempt(o, &f, p, h, lock)
 		var failed *plan.StepError
 		if errors.As(err, &failed) && failed.Step.Needs != plan.FactNone && f.Has(failed.Step.Needs) {
 			// The machine does not have what was believed: once more without.
@@ -180,8 +182,9 @@ func mark(h Hooks, what string) {
 	}
 }
 
-// attempt starts p and waits for it.
-func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
+// attempt starts p and waits for it. lock is the descriptor that holds the lock
+// of kept changes, -1 if there is none.
+func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int) (Result, error) {
 	tty := wantsTerminal(&o, f)
 	apart := tty && o.Detached
 	caught := -1
@@ -223,6 +226,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks) (Result, error) {
 		},
 		Network:   companion.Network,
 		Forwarder: forwarder,
+		Lock:      func(dir plan.HostPath) error { return changes.Locked(lock, string(dir)) },
 		Cgroup:    cg,
 	})
 	defer cg.Remove()

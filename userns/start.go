@@ -98,6 +98,9 @@ type Outside struct {
 	// Forwarder are the name and the arguments of the forwarder of these ports, and
 	// descriptors that it has besides the sockets.
 	Forwarder func([]Published) (args []string, files []int)
+	// Lock sees that the lock of kept changes is held, and of this directory; nil
+	// if the plan has none.
+	Lock func(plan.HostPath) error
 	// Cgroup plays the steps about cgroups; nil if the plan has none.
 	Cgroup Cgroup
 }
@@ -201,6 +204,11 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 		return b.watch(o.TTY)
 	case plan.StartNet:
 		return b.startNetwork(a, o.Network)
+	case plan.Lock:
+		if o.Lock == nil {
+			return errors.New("nothing plays this step")
+		}
+		return o.Lock(a.Dir)
 	case plan.Listen:
 		return b.listen(a, from)
 	case plan.TakeNamespaces:
