@@ -155,3 +155,30 @@ func FuzzATextIsTheSameAfterJSON(f *testing.F) {
 		}
 	})
 }
+
+// FuzzState reads any state of a box: it is one, and says the same again, or an error.
+func FuzzState(f *testing.F) {
+	for _, s := range []string{"", "{}", `{"name":"web","nobox":{"pid":1,"started":2},"args":["base64:/w=="],"ended":{"code":-1}}`, `{"args":["base64:!"]}`, "[", `{"since":"x"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(dir+"/state", text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, err := read(dir)
+		if err != nil {
+			return
+		}
+		again, err := e.text()
+		if err != nil {
+			return // a time that JSON does not have
+		}
+		if err := os.WriteFile(dir+"/state", again, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if other, err := read(dir); err != nil || !reflect.DeepEqual(e.Args, other.Args) || e.Nobox != other.Nobox || e.Cwd != other.Cwd {
+			t.Fatalf("%+v, then %+v, %v", e, other, err)
+		}
+	})
+}

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"io/fs"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -111,6 +113,38 @@ func FuzzEnvFile(f *testing.F) {
 			if e.Name == "" || strings.ContainsAny(e.Name, "=\x00\n \t") || strings.ContainsAny(e.Value, "\x00\n") || e.FromCaller && e.Value != "" {
 				t.Fatalf("%q: %+v", data, e)
 			}
+		}
+	})
+}
+
+// FuzzSizes reads any number: a size, a count of CPUs, a time, a limit or a list
+// of ports. What is taken is in bounds, and means the same when it is written as
+// the plain number that it came to.
+func FuzzSizes(f *testing.F) {
+	for _, s := range []string{"", "0", "1", "512", "64k", "1.5g", "10MiB", "18446744073709551615", "18446744073709551616", "16383.999999p", "1.p", ".5m", "1e3", "-1", "+1", " 1",
+		"0.00001", "1h2m3s", "9223372036854775807ns", "nofile=1:2", "cpu=-1", "stack=unlimited", "443,80", "65535", "0,0", "１", "0x10", "1_000"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := size(s); err == nil {
+			if again, err := size(strconv.FormatUint(n, 10)); err != nil || again != n || n == 0 {
+				t.Fatalf("%q is %d, and that is %d, %v", s, n, again, err)
+			}
+		}
+		if n, err := cpus(s); err == nil && n > 1<<62 {
+			t.Fatalf("%q: %d CPUs", s, n)
+		}
+		if d, err := duration(s); err == nil {
+			if again, err := duration(d.String()); err != nil || again != d || d < 0 {
+				t.Fatalf("%q is %v, and that is %v, %v", s, d, again, err)
+			}
+		}
+		if u, err := ulimit(s); err == nil && (u.Soft > u.Hard || u.Name == "" || u.Resource < 0) {
+			t.Fatalf("%q: %+v", s, u)
+		}
+		var ports []uint16
+		if err := tcpPorts(s, 1, &ports); err == nil && (len(ports) == 0 || slices.Contains(ports, 0)) {
+			t.Fatalf("%q: %v", s, ports)
 		}
 	})
 }

@@ -2,7 +2,9 @@ package landlock
 
 import (
 	"errors"
+	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,4 +119,59 @@ func TestAnOldLandlockIsNamed(t *testing.T) {
 			t.Errorf("ABI %d: %s", abi, s)
 		}
 	}
+}
+
+// FuzzAlone makes rules of any areas: none gives more than the nearest area that
+// its path is in, whatever a listing holds.
+func FuzzAlone(f *testing.F) {
+	f.Add("r/ h/home w/home/me/work h/home/me/work/secret d/dev/null")
+	f.Add("w/ h/a r/a/b w/a/b/c h/a/b/c/d")
+	f.Add("r/a r/a/b h/a/bc h/a/b/c")
+	f.Fuzz(func(t *testing.T, s string) {
+		var areas []Area
+		lists := map[plan.HostPath]host.ListFact{}
+		for _, w := range strings.Fields(s[:min(len(s), 400)]) {
+			access := strings.IndexByte("hrwd", w[0])
+			p := path.Clean("/" + w[1:])
+			if access < 0 || strings.ContainsAny(w, "@~") {
+				continue
+			}
+			areas = append(areas, Area{Path: p, Access: Access(access)})
+			for d := p; d != "/"; d = path.Dir(d) {
+				l := lists[plan.HostPath(path.Dir(d))]
+				if slices.ContainsFunc(l.Entries, func(e host.ListEntry) bool { return e.Name == path.Base(d) }) {
+					continue
+				}
+				l.Entries = append(l.Entries, host.ListEntry{Name: path.Base(d), Kind: host.Dir}, host.ListEntry{Name: path.Base(d) + "~", Kind: host.File},
+					host.ListEntry{Name: path.Base(d) + "@", Link: "/etc/shadow", Kind: host.Other})
+				lists[plan.HostPath(path.Dir(d))] = l
+			}
+		}
+		w, err := Alone(areas, lists, nil, nil, true)
+		if err != nil {
+			return
+		}
+		last := sorted(areas)
+		nearest := func(p string) (a Area) {
+			for _, x := range last { // by path: a nearer one comes later
+				if inside(x.Path, p) {
+					a = x
+				}
+			}
+			return a
+		}
+		for _, r := range w.Rules {
+			if strings.HasSuffix(string(r.Path), "@") && nearest(string(r.Path)).Path != string(r.Path) {
+				t.Fatalf("%q: a rule for a link: %+v", s, r)
+			}
+			for _, x := range last {
+				if inside(string(r.Path), x.Path) && r.Files&^x.rights() != 0 {
+					t.Fatalf("%q: the rule for %s gives %#x, which %+v has not", s, r.Path, r.Files, x)
+				}
+			}
+			if a := nearest(string(r.Path)); r.Files&^a.rights() != 0 {
+				t.Fatalf("%q: the rule for %s gives more than %+v", s, r.Path, a)
+			}
+		}
+	})
 }
