@@ -377,7 +377,14 @@ func noSeccompFile() error {
 }
 
 func notSecurityOpt(name string) error {
-	return causef("%s is not one of seccomp, no-new-privileges", show(name))
+	return causef("%s is not one of seccomp, systempaths, no-new-privileges", show(name))
+}
+
+func notUnmask(name string) error {
+	if name == "unmask" {
+		return causef("the one value that it has here is ALL")
+	}
+	return causef("the one value that it has is unconfined")
 }
 
 func excluded(other string) error {

@@ -720,6 +720,13 @@ func (o *Invocation) securityOpt(v string) error {
 			return alwaysHolds(name)
 		}
 		return nil
+	case "systempaths", "unmask": // docker's word, and podman's
+		switch {
+		case name == "systempaths" && value == "unconfined", name == "unmask" && strings.EqualFold(value, "all"):
+			o.Options.Unmask = o.given
+			return nil
+		}
+		return notUnmask(name)
 	case "seccomp":
 		s := sandbox.Seccomp{From: o.given}
 		switch value {

@@ -147,7 +147,7 @@ complete -c nobox -n __nobox_flag -l tier -x -a 'namespaces landlock' -d 'what h
 complete -c nobox -n __nobox_flag -l connect-tcp -x -d 'with --tier=landlock: ports to connect to'
 complete -c nobox -n __nobox_flag -l bind-tcp -x -d 'with --tier=landlock: ports to listen at'
 complete -c nobox -n __nobox_flag -l allow-userns -d 'let the command make namespaces of its own'
-complete -c nobox -n __nobox_flag -l security-opt -x -a 'seccomp= seccomp=unconfined no-new-privileges' -d 'seccomp=FILE, or seccomp=unconfined'
+complete -c nobox -n __nobox_flag -l security-opt -x -a 'seccomp= seccomp=unconfined no-new-privileges' -d 'seccomp=FILE|unconfined, systempaths=unconfined'
 complete -c nobox -n __nobox_flag -l net -x -a 'user none host pasta slirp4netns' -d 'nobox\'s own (default), lo alone, or the host\'s'
 complete -c nobox -n __nobox_flag -s p -l publish -x -d 'make a port of the box reachable on the host'
 complete -c nobox -n __nobox_flag -l allow-host -x -d 'reach NAME, *.NAME or CIDR[:PORT] alone'

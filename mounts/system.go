@@ -54,14 +54,14 @@ func (m *builder) proc(e *entry) error {
 		return err
 	}
 	tree := m.NewSlot()
-	m.Inside("", e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
+	m.Inside(m.v.Unmasked, e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
 	if len(m.v.NoNamespaces) > 0 {
 		m.Inside("", "the kernel's own limit, beside the filter", plan.LimitNamespaces{Proc: tree, Types: m.v.NoNamespaces})
 	}
 	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/proc", NoSymlinks: true, What: "mount proc"})
 	m.stand(&ground{at: "/proc", tree: tree, source: "/proc", why: "/proc"})
 	for _, p := range readonly {
-		if m.onHost(p).Kind == host.None {
+		if m.onHost(p).Kind == host.None || m.v.Unmasked != "" {
 			continue
 		}
 		t := m.NewSlot()
@@ -77,7 +77,7 @@ func (m *builder) proc(e *entry) error {
 func (m *builder) maskSystem(tree plan.Slot, at string) error {
 	for _, p := range masked {
 		name, ok := below(at, p)
-		if !ok {
+		if !ok || m.v.Unmasked != "" {
 			continue
 		}
 		switch m.onHost(p).Kind {

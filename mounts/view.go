@@ -34,6 +34,10 @@ type View struct {
 	TTYGid   *uint32   // the box's gid for ptys, nil to leave it
 	Owner    [2]uint32 // uid and gid of who runs the command
 
+	// Unmasked is the flag that leaves /proc and /sys without the OCI lists: a
+	// covered one cannot be mounted anew in a namespace inside.
+	Unmasked string
+
 	NoNamespaces []string // types of namespaces that the box may make none of
 
 	// Mapped says whether ids of the host have one inside; nil: all have.

@@ -68,7 +68,7 @@ func refusedAlone(o *Options) (flag string, cause error) {
 		{flagIf(len(o.AllowHosts) > 0, "--allow-host"), network}, {flagIf(len(o.DenyHosts) > 0, "--deny-host"), network}, {flagIf(o.NetLog != "", "--net-log"), network},
 		{o.UsernsFrom, ids}, {first(len(o.UIDMap), func() string { return o.UIDMap[0].From }), ids}, {first(len(o.GIDMap), func() string { return o.GIDMap[0].From }), ids},
 		{flagIf(o.User != "", "-u"), ids}, {first(len(o.CapAdd), func() string { return o.CapAdd[0].From }), ids}, {flagIf(o.AllowUserns, "--allow-userns"), "there are none to be had"},
-		{o.Seccomp.From, "the filter keeps apart what no namespace does"},
+		{o.Unmask, "there is no /proc of the box's own"}, {o.Seccomp.From, "the filter keeps apart what no namespace does"},
 		{flagIf(o.AsPid1, "--as-pid-1"), "it takes a pid namespace"},
 		{o.Limits.Writable, "it takes a cgroup namespace"},
 	} {

@@ -34,6 +34,11 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if gid := uint32(ttyGid); mapped(ids.HostGID(gid)) {
 		v.view.TTYGid = &gid
 	}
+	v.view.Unmasked = o.Unmask
+	if o.Unmask != "" && f.RealRoot && !hidesRoot(ids) {
+		return nil, &Error{What: "leave /proc as it is", Flag: o.Unmask, Cause: errors.New("root inside is the host's root, who may write to all of it"),
+			Hints: []string{"run as an ordinary user, or map a range: --uidmap 0:100000:65536"}}
+	}
 	if !o.AllowUserns {
 		v.view.NoNamespaces = []string{"user"}
 	}

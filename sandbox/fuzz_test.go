@@ -189,6 +189,9 @@ func (d *die) options() Options {
 	}
 	o.CapAdd, o.CapDrop = some(d, cap("--cap-add")), some(d, cap("--cap-drop"))
 	o.AllowUserns = d.one(4)
+	if o.AllowUserns && d.one(2) {
+		o.Unmask = "--security-opt systempaths=unconfined"
+	}
 	if d.one(8) {
 		o.PreserveFDs = []FD{{FD: pick(d, 3, 9, 3000), From: "--preserve-fd 3"}}
 	}

@@ -142,7 +142,7 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	case plan.NewFS:
 		if a.Type == "proc" && denied {
 			return refine("the kernel refuses a new /proc where part of the present one is covered; an outer container masks it",
-				"start the outer container with --security-opt systempaths=unconfined (docker) or --security-opt unmask=ALL (podman)")
+				"start the outer container with --security-opt systempaths=unconfined (docker, nobox) or --security-opt unmask=ALL (podman)")
 		}
 		if a.Type == "overlay" && failed.Step.From != "--read-only" {
 			return refine("the kernel refuses an overlay of it: "+failed.Err.Error(),

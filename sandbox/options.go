@@ -66,6 +66,7 @@ type Options struct {
 	CapAdd, CapDrop []CapRequest // --cap-add, --cap-drop
 	AllowUserns     bool         // --allow-userns
 	Seccomp         Seccomp      // --security-opt seccomp=
+	Unmask          string       // --security-opt systempaths=unconfined, as given; "" if not asked for
 
 	AsPid1      bool     // --as-pid-1
 	Terminal    Tristate // -t
