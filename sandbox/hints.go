@@ -144,6 +144,9 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 			return refine("the kernel refuses a new /proc where part of the present one is covered; an outer container masks it",
 				"start the outer container with --security-opt systempaths=unconfined (docker, nobox) or --security-opt unmask=ALL (podman)")
 		}
+		if a.Type == "overlay" && errors.Is(failed.Err, unix.ENODEV) {
+			return refine("this kernel has no overlay file system", "sudo modprobe overlay")
+		}
 		if a.Type == "overlay" && failed.Step.From != "--read-only" {
 			return refine("the kernel refuses an overlay of it: "+failed.Err.Error(),
 				"its file system, or the one that the changes go to, cannot be a layer; two overlays on one another are as many as the kernel takes")
