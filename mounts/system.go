@@ -21,6 +21,9 @@ var masked = [...]string{
 	"/sys/devices/virtual/powercap", "/sys/firmware",
 }
 
+// lastPID is there if the kernel was built with CONFIG_CHECKPOINT_RESTORE.
+const lastPID = "/proc/sys/kernel/ns_last_pid"
+
 // readonly are those the OCI runtimes make read-only.
 var readonly = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 
@@ -39,7 +42,7 @@ func devices() []device {
 }
 
 // systemPlaces are the places of the host that proc, sys and dev ask about.
-var systemPlaces = [...][]string{masked[:], readonly[:], deviceFiles[:]}
+var systemPlaces = [...][]string{masked[:], readonly[:], deviceFiles[:], {lastPID}}
 
 var deviceFiles = [...]string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
 
@@ -57,6 +60,9 @@ func (m *builder) proc(e *entry) error {
 	m.Inside(m.v.Unmasked, e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
 	if len(m.v.NoNamespaces) > 0 {
 		m.Inside("", "the kernel's own limit, beside the filter", plan.LimitNamespaces{Proc: tree, Types: m.v.NoNamespaces})
+	}
+	if m.v.FirstPID != 0 && m.onHost(lastPID).Kind != host.None {
+		m.Inside("", "as if nothing had been done beside", plan.FirstPID{Proc: tree, PID: m.v.FirstPID})
 	}
 	m.Inside("", "", plan.Attach{Tree: tree, Root: m.root, At: "/proc", NoSymlinks: true, What: "mount proc"})
 	m.stand(&ground{at: "/proc", tree: tree, source: "/proc", why: "/proc"})

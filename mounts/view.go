@@ -39,6 +39,7 @@ type View struct {
 	Unmasked string
 
 	NoNamespaces []string // types of namespaces that the box may make none of
+	FirstPID     int      // the pid that the box's next process gets, 0 to leave that
 
 	// Mapped says whether ids of the host have one inside; nil: all have.
 	Mapped func(uid, gid uint32) bool

@@ -466,6 +466,34 @@ type Unshare struct {
 func (a Unshare) String() string { return "enter more new namespaces: " + namespaceNames(a.Flags) }
 func (a Unshare) Cannot() string { return "create the namespaces" }
 
+// HoldNet opens the network namespace that was made beside, for EnterNet.
+type HoldNet struct {
+	Into Slot `json:"into"`
+}
+
+func (a HoldNet) String() string { return fmt.Sprintf("hold the network namespace as #%d", a.Into) }
+func (a HoldNet) Cannot() string { return "open the network namespace" }
+
+// EnterNet waits for what is done beside and enters the network namespace that
+// came of it; setns(2).
+type EnterNet struct {
+	Net Slot `json:"net"`
+}
+
+func (a EnterNet) String() string { return fmt.Sprintf("enter the network namespace #%d", a.Net) }
+func (a EnterNet) Cannot() string { return "enter the network namespace" }
+
+// FirstPID gives the next process of the box this pid, if it is free; pid
+// namespaces count on from the last one. Proc is the box's procfs; proc(5),
+// /proc/sys/kernel/ns_last_pid.
+type FirstPID struct {
+	Proc Slot `json:"proc"`
+	PID  int  `json:"pid"`
+}
+
+func (a FirstPID) String() string { return fmt.Sprintf("count the box's processes from %d on", a.PID) }
+func (a FirstPID) Cannot() string { return "set the box's next pid" }
+
 // Join moves the process into namespaces of a running box: those of the process
 // PID, by the pidfd FD, so that it cannot be another process by then; setns(2).
 // The root directory is then the box's, and children are in its pid namespace.

@@ -56,6 +56,7 @@ var checks = [...]struct {
 	{"known-actions", unknownAction},
 	{"sides", wrongSide},
 	{"namespaces", badNamespaces},
+	{"beside", badBeside},
 	{"id-map", badIDMap},
 	{"ids-before-mounts", mountsBeforeIDs},
 	{"propagation", propagates},
@@ -98,7 +99,7 @@ var checks = [...]struct {
 // one that Landlock alone holds, which "alone" sees to.
 func (s *survey) concerns(check string) bool {
 	switch check {
-	case "namespaces", "id-map", "ids-before-mounts", "propagation", "root", "trees", "writable", "landlock":
+	case "namespaces", "beside", "id-map", "ids-before-mounts", "propagation", "root", "trees", "writable", "landlock":
 		return s.of[kindJoin].n == 0 && s.of[kindKeep].n == 0
 	case "capabilities", "securebits":
 		return s.of[kindKeep].n == 0
@@ -132,6 +133,9 @@ const (
 	kindDieWithParent
 	kindAwait
 	kindUnshare
+	kindHoldNet
+	kindEnterNet
+	kindFirstPID
 	kindJoin
 	kindOpenDevpts
 	kindMapSelf
@@ -234,6 +238,12 @@ func kindOf(a Action) kind {
 		return kindAwait
 	case Unshare:
 		return kindUnshare
+	case HoldNet:
+		return kindHoldNet
+	case EnterNet:
+		return kindEnterNet
+	case FirstPID:
+		return kindFirstPID
 	case Join:
 		return kindJoin
 	case OpenDevpts:
@@ -364,8 +374,8 @@ var traits = [kinds]trait{
 	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
-	kindLimitNamespaces: views,
-	kindPrivateMounts:   views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
+	kindLimitNamespaces: views, kindFirstPID: views, kindHoldNet: makes, kindEnterNet: needs,
+	kindPrivateMounts: views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
 	kindSetAttr: views, kindMkdir: views, kindFile: views, kindSymlink: views, kindChown: views, kindCopyUp: views, kindWhiteout: views, kindPivot: views,
 	kindOpenTree: views | makes, kindCopyTree: views | makes, kindCopyBoxTree: views | makes, kindNewFS: views | makes,
 	kindOpenPTY: makes, kindOpenDevpts: makes, kindMakeTun: makes | needs, kindMakeVeth: makes | needs, kindDevice: needs, kindDeviceIPv6: needs,
@@ -390,9 +400,9 @@ type survey struct {
 	kind []kind
 	of   [kinds]span
 
-	inside, view, owned, make, need span
-	awaitMapped, awaitGo            span
-	releaseMapped, releaseGo        span
+	inside, beside, view, owned, make, need span
+	awaitMapped, awaitGo                    span
+	releaseMapped, releaseGo                span
 
 	// Room for a plan of common size, so that a check of one allocates little.
 	kinds    [usual]kind
@@ -412,8 +422,11 @@ func surveyOf(p *Plan) *survey {
 		s.kind = append(s.kind, k)
 		s.of[k].add(i)
 		t := traits[k]
-		if step.Side == Inside {
+		switch step.Side {
+		case Inside:
 			s.inside.add(i)
+		case Beside:
+			s.beside.add(i)
 		}
 		if t&views != 0 {
 			s.view.add(i)
@@ -424,7 +437,7 @@ func surveyOf(p *Plan) *survey {
 		if t&makes != 0 {
 			s.make.add(i)
 		}
-		if t&(needs|views) != 0 {
+		if t&(needs|views) != 0 && step.Side == Inside {
 			s.need.add(i)
 		}
 		switch a := step.Do.(type) {
@@ -479,11 +492,22 @@ func wrongSide(s *survey) *CheckError {
 		case k == kindUnknown:
 		case traits[k]&onHost != 0 && s.Steps[i].Side != Host:
 			return s.at(i, "a step of the host side stands inside")
-		case traits[k]&onHost == 0 && s.Steps[i].Side != Inside:
+		case traits[k]&onHost == 0 && s.Steps[i].Side == Host:
 			return s.at(i, "a step of the inside stands on the host side")
+		case s.Steps[i].Side == Beside && !networks(k) && k != kindUnshare && k != kindHoldNet:
+			return s.at(i, "a step that is not about the network stands beside")
 		}
 	}
 	return nil
+}
+
+// networks says whether a step sets up a network namespace.
+func networks(k kind) bool {
+	switch k {
+	case kindLoopbackUp, kindMakeTun, kindDevice, kindDeviceIPv6, kindSendNet, kindSendSwitch:
+		return true
+	}
+	return false
 }
 
 func badNamespaces(s *survey) *CheckError {
@@ -510,19 +534,24 @@ func badNamespaces(s *survey) *CheckError {
 		// CLONE_VM or CLONE_FILES would have the inside work on nobox itself.
 		return s.at(i, "the inside shares something with nobox")
 	}
-	if u := s.of[kindUnshare]; u.n > 0 {
-		more := s.Steps[u.first].Do.(Unshare).Flags
+	var shared [Beside + 1]bool
+	for j, k := range s.kind {
+		if k != kindUnshare {
+			continue
+		}
+		side, more := s.Steps[j].Side, s.Steps[j].Do.(Unshare).Flags
 		switch {
-		case u.n > 1:
-			return s.at(u.last, "there is more than one Unshare")
+		case shared[side]:
+			return s.at(j, "there is more than one Unshare")
 		case more&flags != 0:
-			return s.at(u.first, "a namespace is made twice")
+			return s.at(j, "a namespace is made twice")
 		case other(more):
-			return s.at(u.first, "that is no namespace")
-		case !u.precedes(s.need):
+			return s.at(j, "that is no namespace")
+		case side == Inside && s.need.n > 0 && s.need.first < j:
 			return s.at(s.need.first, "it is done in a namespace that the process then leaves")
 		}
 		flags |= more
+		shared[side] = true
 	}
 	if flags&unix.CLONE_NEWNS == 0 {
 		return s.at(i, "a box has at least a user, a mount and a pid namespace of its own")
@@ -535,10 +564,71 @@ func (s *survey) own() (flags uint64) {
 	if c := s.of[kindClone]; c.n > 0 {
 		flags = s.Steps[c.first].Do.(Clone).Flags
 	}
-	if u := s.of[kindUnshare]; u.n > 0 {
-		flags |= s.Steps[u.first].Do.(Unshare).Flags
+	for i, k := range s.kind {
+		if k == kindUnshare {
+			flags |= s.Steps[i].Do.(Unshare).Flags
+		}
 	}
 	return flags
+}
+
+// badBeside: what is done beside makes a network namespace and no more, shares
+// nothing with the inside that both work on, and is over, and entered, before
+// anything depends on it.
+func badBeside(s *survey) *CheckError {
+	hold, enter := s.of[kindHoldNet], s.of[kindEnterNet]
+	if f := s.of[kindFirstPID]; f.n > 0 && s.Steps[f.first].Do.(FirstPID).PID < 2 {
+		return s.at(f.first, "that pid is pid 1's, or none")
+	}
+	if s.beside.n == 0 {
+		for _, t := range [...]span{hold, enter} {
+			if t.n > 0 {
+				return s.at(t.first, "nothing is done beside")
+			}
+		}
+		return nil
+	}
+	first, last := s.beside.first, s.beside.last
+	switch u, ok := s.Steps[first].Do.(Unshare); {
+	case !ok || u.Flags != unix.CLONE_NEWNET:
+		return s.at(first, "what is done beside does not begin with a network namespace")
+	case hold.n != 1 || hold.first != last:
+		return s.at(last, "what is done beside does not end with a hold on its namespace")
+	case s.inside.n == 0 || s.inside.first > first:
+		return s.at(first, "the process beside starts before the inside is tied to nobox")
+	case s.view.n > 0 && s.view.first < first:
+		return s.at(first, "the process beside would stand in the box's view")
+	case enter.n != 1 || enter.first < last || s.Steps[enter.first].Side != Inside:
+		return s.at(last, "the network namespace is not entered")
+	case s.Steps[enter.first].Do.(EnterNet).Net != s.Steps[last].Do.(HoldNet).Into:
+		return s.at(enter.first, "something else than the network namespace is entered")
+	case enter.first > s.Init.After:
+		return s.at(enter.first, "pid 1 would stay in the host's network")
+	}
+	for i := first; i <= last; i++ {
+		if s.Steps[i].Side == Inside {
+			return s.at(i, "what is done beside does not stand together")
+		}
+	}
+	for i := last + 1; i < enter.first; i++ {
+		if s.Steps[i].Side == Inside && InNet(s.Steps[i].Do) {
+			return s.at(i, "it is done in the host's network")
+		}
+	}
+	return nil
+}
+
+// InNet says whether a step of the inside is to be done in the box's network
+// namespace: it works on it, shows it, gives up what entering takes, or says
+// something to nobox, as what is done beside may.
+func InNet(a Action) bool {
+	switch a := a.(type) {
+	case LoopbackUp, MakeTun, MakeVeth, Device, DeviceIPv6, SendNet, SendSwitch, SendNamespaces, SendPTY, LocalRoutes, PingGroups, Pivot:
+		return true
+	case NewFS:
+		return a.Type == "sysfs"
+	}
+	return false
 }
 
 // badJoin: whoever joins a box makes nothing of it, is in it before anything is
@@ -736,7 +826,7 @@ func badIDMap(s *survey) *CheckError {
 // yet: it makes nothing that belongs to anybody.
 func BeforeIDs(a Action) bool {
 	switch a.(type) {
-	case SetUmask, Hostname, LoopbackUp, MakeTun, MakeVeth, Device, DeviceIPv6, SendNet, SendSwitch, PrivateMounts, OpenTree, AttachRoot:
+	case SetUmask, Hostname, LoopbackUp, MakeTun, MakeVeth, Device, DeviceIPv6, SendNet, SendSwitch, EnterNet, PrivateMounts, OpenTree, AttachRoot:
 		return true
 	}
 	return false
@@ -840,11 +930,16 @@ func badSlot(s *survey) *CheckError {
 		return missing("the number of slots is not that of the slots in use")
 	}
 	filled := bySlot(s, s.slots[:])
+	var room [4]Slot
+	beside := room[:0]
 	for i := range s.Steps {
 		do := s.Steps[i].Do
 		for _, slot := range Takes(do) {
 			if slot < 1 || int(slot) >= s.Slots || !filled[slot] {
 				return s.at(i, "a slot is used before it is filled")
+			}
+			if slices.Contains(beside, slot) != (s.Steps[i].Side == Beside) && s.kind[i] != kindEnterNet {
+				return s.at(i, "a slot is used while another process fills it")
 			}
 		}
 		for _, slot := range Makes(do) {
@@ -855,6 +950,9 @@ func badSlot(s *survey) *CheckError {
 				return s.at(i, "a slot is filled twice")
 			}
 			filled[slot] = true
+			if s.Steps[i].Side == Beside {
+				beside = append(beside, slot)
+			}
 		}
 	}
 	for slot := 1; slot < s.Slots; slot++ {
@@ -1741,7 +1839,7 @@ func deadlock(s *survey) *CheckError {
 			}
 		}
 		for ; inside < len(s.kind); inside++ {
-			if s.Steps[inside].Side != Inside {
+			if s.Steps[inside].Side == Host {
 				continue
 			}
 			switch s.kind[inside] {

@@ -515,8 +515,11 @@ func remove(p *Plan, i int) {
 }
 
 func side(s string) Side {
-	if s == "host" {
+	switch s {
+	case "host":
 		return Host
+	case "beside":
+		return Beside
 	}
 	return Inside
 }

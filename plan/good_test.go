@@ -13,7 +13,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, Lock{}, DieWithParent{}, Await{}, Unshare{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, Lock{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -54,6 +54,7 @@ type shape struct {
 	network  bool // one in user space
 	veth     bool // without /dev/net/tun
 	alone    bool // held by Landlock alone
+	beside   bool // whose namespace is made beside
 	join     bool // a box that runs, for one more command
 	helper   bool // one of a program of the host's, and a published port
 	scope    bool // limited, in a scope of systemd's
@@ -72,6 +73,7 @@ var good = map[string]shape{
 	"network":           {reaper: true, network: true},
 	"veth":              {ranges: true, reaper: true, network: true, veth: true},
 	"alone":             {alone: true, terminal: true, reaper: true},
+	"beside":            {ranges: true, network: true, beside: true},
 	"join":              {join: true, terminal: true, reaper: true},
 	"join-limited":      {join: true, terminal: true, reaper: true, scope: true},
 	"helper":            {reaper: true, terminal: true, helper: true},
@@ -121,7 +123,30 @@ func (g shape) plan() *Plan {
 	}
 	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID, limited})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
-	b.Inside("", "while the ids are mapped", Unshare{unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP})
+	own := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP)
+	ns := Slot(0)
+	network := func(add func(from, why string, do Action) *Step) {
+		packets := b.NewSlot()
+		if g.veth {
+			add("", "/dev/net/tun: no such file or directory", MakeVeth{Name: "eth0", Index: 64, MTU: 1500, Address: "02:6e:6f:62:6f:78", Into: packets}).Needs = FactVeth
+		}
+		add("", "", LoopbackUp{})
+		if !g.veth {
+			add("", "", MakeTun{Name: "eth0", Index: 64, Into: packets}).Needs = FactTun
+		}
+		add("", "", Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"})
+		add("", "", DeviceIPv6{Name: "eth0", Index: 64, Address: "fd6e:6f62:6f78::100/64", Gateway: "fd6e:6f62:6f78::2"}).Needs = FactIPv6
+		add("", "the command need not wait: packets do", SendNet{packets})
+		add("", "", SendSwitch{})
+	}
+	if g.beside {
+		own &^= unix.CLONE_NEWNET
+		b.Beside("", "it takes longest of all namespaces", Unshare{unix.CLONE_NEWNET})
+		network(b.Beside)
+		ns = b.NewSlot()
+		b.Beside("", "", HoldNet{ns})
+	}
+	b.Inside("", "while the ids are mapped", Unshare{own})
 	if g.ranges {
 		lines := func() []IDMap { return []IDMap{{0, 1000, 1}, {1, 100000, ids}} }
 		b.Host("", "they check in the host's files that these ids are the caller's", MapIDs{lines(), lines(), "/usr/bin/newuidmap", "/usr/bin/newgidmap"}).Needs = FactNewIDMap
@@ -132,22 +157,14 @@ func (g shape) plan() *Plan {
 	}
 	b.Inside("", "modes are as written below", SetUmask{0})
 	b.Inside("--hostname", "", Hostname{"box"})
-	if g.network {
-		packets := b.NewSlot()
+	switch {
+	case g.network:
 		b.Host("", "", StartNet{Args: []string{"--mtu=1500"}})
-		if g.veth {
-			b.Inside("", "/dev/net/tun: no such file or directory", MakeVeth{Name: "eth0", Index: 64, MTU: 1500, Address: "02:6e:6f:62:6f:78", Into: packets}).Needs = FactVeth
+		if !g.beside {
+			network(b.Inside)
 		}
-		b.Inside("", "", LoopbackUp{})
-		if !g.veth {
-			b.Inside("", "", MakeTun{Name: "eth0", Index: 64, Into: packets}).Needs = FactTun
-		}
-		b.Inside("", "", Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"})
-		b.Inside("", "", DeviceIPv6{Name: "eth0", Index: 64, Address: "fd6e:6f62:6f78::100/64", Gateway: "fd6e:6f62:6f78::2"}).Needs = FactIPv6
-		b.Inside("", "the command need not wait: packets do", SendNet{packets})
-		b.Inside("", "", SendSwitch{})
 		b.Host("", "", TakeSwitch{Device: "eth0"})
-	} else {
+	default:
 		b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
 	}
 	if g.helper {
@@ -242,10 +259,16 @@ func (g shape) plan() *Plan {
 	proc, keys := b.NewSlot(), b.NewSlot()
 	b.Inside("", "the processes of the box", NewFS{"proc", nil, system, proc})
 	b.Inside("", "", LimitNamespaces{proc, []string{"user"}})
+	if g.beside {
+		b.Inside("", "as if nothing had been done beside", FirstPID{proc, 2})
+	}
 	b.Inside("", "", Attach{proc, root, "/proc", true, "mount proc"})
 	b.Inside("", "masked, as OCI runtimes have it", CopyTree{null, "", &mask, keys})
 	b.Inside("", "", AttachIn{keys, proc, "keys"})
 	sys := b.NewSlot()
+	if g.beside {
+		b.Inside("", "", EnterNet{ns})
+	}
 	b.Inside("", "read-only", NewFS{"sysfs", nil, mask, sys}).Needs = FactSysfs
 	b.Inside("", "", Attach{sys, root, "/sys", true, "mount sysfs"})
 

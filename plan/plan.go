@@ -20,11 +20,15 @@ type Side uint8
 const (
 	Host   Side = iota // in nobox, outside
 	Inside             // between clone(2) and execve(2), in the new namespaces
+	Beside             // inside too, in a process that runs along with the first up to EnterNet
 )
 
 func (s Side) String() string {
-	if s == Host {
+	switch s {
+	case Host:
 		return "host"
+	case Beside:
+		return "beside"
 	}
 	return "inside"
 }
@@ -76,7 +80,8 @@ type Init struct {
 }
 
 // A Plan is everything one run does, in order. The two sides run side by side;
-// Await and Release, SendPTY and TakePTY are where they meet.
+// Await and Release, SendPTY and TakePTY are where they meet. What stands beside
+// is done by a process that the inside starts there and waits for in EnterNet.
 type Plan struct {
 	Steps []Step
 	Init  Init
@@ -104,6 +109,9 @@ func (b *Builder) Slots() int { return b.slots + 1 }
 
 // Inside appends a step of the inside.
 func (b *Builder) Inside(from, why string, do Action) *Step { return b.add(Inside, from, why, do) }
+
+// Beside appends a step of the process that runs along with the inside.
+func (b *Builder) Beside(from, why string, do Action) *Step { return b.add(Beside, from, why, do) }
 
 // Host appends a step of the host side.
 func (b *Builder) Host(from, why string, do Action) *Step { return b.add(Host, from, why, do) }

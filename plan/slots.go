@@ -19,6 +19,8 @@ func Makes(a Action) []Slot {
 		return []Slot{a.Into}
 	case MakeVeth:
 		return []Slot{a.Into}
+	case HoldNet:
+		return []Slot{a.Into}
 	}
 	return nil
 }
@@ -58,6 +60,10 @@ func Takes(a Action) []Slot {
 		return []Slot{a.Root}
 	case LimitNamespaces:
 		return []Slot{a.Proc}
+	case FirstPID:
+		return []Slot{a.Proc}
+	case EnterNet:
+		return []Slot{a.Net}
 	case OpenPTY:
 		return []Slot{a.Devpts}
 	case SendPTY:

@@ -67,6 +67,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	net := network(&o, f)
 	net.Pingers = pingers(ids, who)
 	net.Publish = published(&o, f)
+	net.Beside = net.CanBeside(f)
 	net.Listen(b)
 	if k := v.view.Keep; k != nil {
 		b.Host(k.From, "", plan.Lock{Dir: k.Dir})
@@ -90,7 +91,12 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
-	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: namespaces(netOf(&o, f))})
+	own := namespaces(netOf(&o, f))
+	if net.Beside {
+		own &^= unix.CLONE_NEWNET
+		v.view.FirstPID = 2
+	}
+	b.Inside("", "while the host side maps the ids and does what else it has to", plan.Unshare{Flags: own})
 
 	byHand := len(o.UIDMap)+len(o.GIDMap) > 0
 	ids.Steps(b, mapFlag(&o), !byHand, f.IDs)
@@ -146,7 +152,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if err := confine(b.Steps, f); err != nil {
 		return nil, err
 	}
+	besideEarly(b.Steps)
 	awaitLate(b.Steps)
+	enterLate(b.Steps)
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
 }
@@ -183,6 +191,37 @@ func decide(o *Options, f *host.Facts) (d decided, err error) {
 	d.filter, d.filterFrom, err = filterOf(o, f, d.caps.keep)
 	d.terminal = wantsTerminal(o, f)
 	return d, err
+}
+
+// besideEarly moves what is done beside to where it can begin: behind the step
+// that ties the inside to nobox.
+func besideEarly(steps []plan.Step) {
+	to := 0
+	for i := range steps {
+		switch {
+		case to == 0 && steps[i].Side == plan.Inside:
+			to = i + 1
+		case to != 0 && steps[i].Side == plan.Beside:
+			s := steps[i]
+			copy(steps[to+1:i+1], steps[to:i])
+			steps[to] = s
+			to++
+		}
+	}
+}
+
+// enterLate moves the wait for what is done beside to where something depends
+// on it.
+func enterLate(steps []plan.Step) {
+	for i := range steps {
+		if _, ok := steps[i].Do.(plan.EnterNet); !ok {
+			continue
+		}
+		for ; i+1 < len(steps) && (steps[i+1].Side == plan.Host || !plan.InNet(steps[i+1].Do)); i++ {
+			steps[i], steps[i+1] = steps[i+1], steps[i]
+		}
+		return
+	}
 }
 
 // awaitLate moves the wait for the id maps behind what can be done without them:

@@ -46,7 +46,10 @@ func TestACommandThatJoinsHoldsWhatTheBoxsOwnDoes(t *testing.T) {
 		if b1 != b2 || c1 != c2 || f1 != f2 {
 			t.Errorf("%s: %v %v, the box: %v %v", name, b2, c2, b1, c1)
 		}
-		own := actions[plan.Clone](box)[0].Flags | actions[plan.Unshare](box)[0].Flags
+		own := actions[plan.Clone](box)[0].Flags
+		for _, u := range actions[plan.Unshare](box) {
+			own |= u.Flags
+		}
 		if got := actions[plan.Join](p)[0].Flags; got != own {
 			t.Errorf("%s: joins %#x, the box has %#x", name, got, own)
 		}

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"nobox/host"
 	"nobox/plan"
 )
@@ -33,6 +35,13 @@ type Network struct {
 
 	Pingers plan.PingGroups // the groups of the box
 	Publish []Port
+	Beside  bool // the namespace is made beside; see CanBeside
+}
+
+// CanBeside says whether the network's namespace can be made along with the
+// rest of the box: nobody outside waits for it, and it is made at one go.
+func (n Network) CanBeside(f *host.Facts) bool {
+	return (n.Mode == None || n.Mode == User && f.Has(plan.FactTun)) && len(n.Publish) == 0
 }
 
 // A Port is a published one.
@@ -70,13 +79,23 @@ const (
 // Steps appends what a box's network takes. The host's own network takes
 // nothing.
 func (n Network) Steps(b *plan.Builder, f *host.Facts) {
+	inside := b.Inside
+	if n.Beside {
+		inside = b.Beside
+		inside(n.From, "it takes longest of all namespaces", plan.Unshare{Flags: unix.CLONE_NEWNET})
+	}
 	switch n.Mode {
 	case None:
-		b.Inside(n.From, "a network namespace with nothing else in it", plan.LoopbackUp{})
+		inside(n.From, "a network namespace with nothing else in it", plan.LoopbackUp{})
 	case User:
-		n.user(b, f)
+		n.user(b, inside, f)
 	case Pasta, Slirp4netns:
 		n.helper(b, f)
+	}
+	if n.Beside {
+		ns := b.NewSlot()
+		inside("", "", plan.HoldNet{Into: ns})
+		b.Inside(n.From, "", plan.EnterNet{Net: ns})
 	}
 	name := n.Mode.HelperName()
 	if name == "" && len(n.Publish) == 0 {
@@ -105,7 +124,7 @@ func (n Network) Listen(b *plan.Builder) {
 
 // user makes the network in user space. The inside does not wait for the
 // process: what is sent before it reads waits in the device's queue.
-func (n Network) user(b *plan.Builder, f *host.Facts) {
+func (n Network) user(b *plan.Builder, inside func(from, why string, do plan.Action) *plan.Step, f *host.Facts) {
 	mtu := n.MTU
 	if mtu == 0 {
 		mtu = DefaultMTU
@@ -140,16 +159,16 @@ func (n Network) user(b *plan.Builder, f *host.Facts) {
 	})
 	packets := b.NewSlot()
 	if f.Has(plan.FactTun) {
-		b.Inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets}).Needs = plan.FactTun
+		inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets}).Needs = plan.FactTun
 	} else {
-		b.Inside(n.From, "/dev/net/tun: "+f.Refused[plan.FactTun], plan.MakeVeth{Name: device, Index: deviceIndex, MTU: mtu, Address: linkAddress, Into: packets}).Needs = plan.FactVeth
+		inside(n.From, "/dev/net/tun: "+f.Refused[plan.FactTun], plan.MakeVeth{Name: device, Index: deviceIndex, MTU: mtu, Address: linkAddress, Into: packets}).Needs = plan.FactVeth
 	}
-	b.Inside(n.From, "", plan.LoopbackUp{})
-	b.Inside(n.From, "", plan.Device{Name: device, MTU: mtu, Address: BoxIPv4 + "/24", Gateway: GatewayIPv4})
+	inside(n.From, "", plan.LoopbackUp{})
+	inside(n.From, "", plan.Device{Name: device, MTU: mtu, Address: BoxIPv4 + "/24", Gateway: GatewayIPv4})
 	if f.Has(plan.FactIPv6) {
-		b.Inside(n.From, "", plan.DeviceIPv6{Name: device, Index: deviceIndex, Address: BoxIPv6 + "/64", Gateway: GatewayIPv6}).Needs = plan.FactIPv6
+		inside(n.From, "", plan.DeviceIPv6{Name: device, Index: deviceIndex, Address: BoxIPv6 + "/64", Gateway: GatewayIPv6}).Needs = plan.FactIPv6
 	}
-	b.Inside(n.From, "the command need not wait: packets do", plan.SendNet{Device: packets})
-	b.Inside(n.From, "", plan.SendSwitch{})
+	inside(n.From, "the command need not wait: packets do", plan.SendNet{Device: packets})
+	inside(n.From, "", plan.SendSwitch{})
 	b.Host(n.From, "a connection then fails at once", plan.TakeSwitch{Device: device})
 }

@@ -1,4 +1,4 @@
-//lint:file-ignore U1000 play and watch are entered from clone_*.s.
+//lint:file-ignore U1000 play, accompany and watch are entered from clone_*.s.
 
 package userns
 
@@ -30,8 +30,13 @@ const (
 type childMem struct {
 	ops   *op
 	nops  uintptr
+	first uintptr  // the number of the first of ops in the program
 	slots *uintptr // indexed by slot number
 	arena uintptr
+
+	beside      *childMem // of the process beside; nil if there is none
+	besideStack uintptr
+	besidePC    uintptr
 
 	hostEnd  uintptr // the other end of the control socket, to be closed
 	clone    uintptr // flags of the reaper's clone
@@ -127,6 +132,25 @@ func play(m *childMem) {
 	quiet(&m.all, &m.act)
 	syscall.RawSyscall(unix.SYS_CLOSE, m.hostEnd, 0, 0)
 
+	run(m)
+	exit(1)
+}
+
+// accompany runs a part of the program in a process that shares the player's
+// memory and descriptors and runs along with it. It does not return.
+//
+//go:nosplit
+//go:norace
+func accompany(m *childMem) {
+	run(m)
+	exit(0)
+}
+
+// run makes the calls of m, in order. It returns behind the last.
+//
+//go:nosplit
+//go:norace
+func run(m *childMem) {
 	var sticky uint32
 	for i := uintptr(0); i < m.nops; i++ {
 		o := (*op)(unsafe.Add(unsafe.Pointer(m.ops), i*unsafe.Sizeof(op{})))
@@ -140,13 +164,40 @@ func play(m *childMem) {
 		if o.kind == opFork {
 			pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE, m.clone, 0, 0, 0, 0, 0)
 			if e != 0 {
-				m.say(msgFailed, uint32(i), uint32(e), 0)
+				m.say(msgFailed, uint32(m.first+i), uint32(e), 0)
 				exit(1)
 			}
 			if pid != 0 {
 				reap(m, pid)
 			}
 			continue
+		}
+		if o.kind == opBeside {
+			// No signal at its end: a SIGCHLD would stay pending for the command.
+			pid := cloneOnto(unix.CLONE_VM|unix.CLONE_FILES, m.besideStack, nil, m.besidePC, uintptr(unsafe.Pointer(m.beside)))
+			if e := -int(pid); e > 0 && e < 4096 {
+				m.say(msgFailed, uint32(m.first+i), uint32(e), 0)
+				exit(1)
+			}
+			*(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(o.into))) = pid
+			i += a0
+			continue
+		}
+		if o.kind == opMeet {
+			_, _, e := syscall.RawSyscall6(unix.SYS_WAIT4, a0, uintptr(unsafe.Pointer(&m.status)), unix.WALL, 0, 0, 0)
+			for e == unix.EINTR {
+				_, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, a0, uintptr(unsafe.Pointer(&m.status)), unix.WALL, 0, 0, 0)
+			}
+			if e == 0 && m.status == 0 {
+				continue
+			}
+			if e == 0 && m.status != 1<<8 {
+				e = unix.ECHILD // it was killed
+			}
+			if e != 0 {
+				m.say(msgFailed, uint32(m.first+i), uint32(e), 0)
+			}
+			exit(1) // else it has said why
 		}
 
 		r, _, e := syscall.RawSyscall6(uintptr(o.nr), a0, a1, a2, a3, a4, a5)
@@ -161,18 +212,17 @@ func play(m *childMem) {
 				}
 				continue
 			}
-			m.say(msgFailed, uint32(i), uint32(e), sticky)
+			m.say(msgFailed, uint32(m.first+i), uint32(e), sticky)
 			exit(1)
 		}
 		if o.want != anyResult && r != uintptr(o.want) {
-			m.say(msgFailed, uint32(i), 0, uint32(r))
+			m.say(msgFailed, uint32(m.first+i), 0, uint32(r))
 			exit(1)
 		}
 		if o.into != 0 {
 			*(*uintptr)(unsafe.Add(unsafe.Pointer(m.slots), 8*uintptr(o.into))) = r
 		}
 	}
-	exit(1)
 }
 
 // reap is pid 1: it waits for whatever ends inside, passes signals on to the

@@ -49,6 +49,11 @@ TEXT ·playPC(SB),NOSPLIT,$0-8
 	MOVQ AX, ret+0(FP)
 	RET
 
+TEXT ·accompanyPC(SB),NOSPLIT,$0-8
+	MOVQ $·accompany(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 TEXT ·watchPC(SB),NOSPLIT,$0-8
 	MOVQ $·watch(SB), AX
 	MOVQ AX, ret+0(FP)

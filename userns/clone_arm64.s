@@ -47,6 +47,11 @@ TEXT ·playPC(SB),NOSPLIT,$0-8
 	MOVD R0, ret+0(FP)
 	RET
 
+TEXT ·accompanyPC(SB),NOSPLIT,$0-8
+	MOVD $·accompany(SB), R0
+	MOVD R0, ret+0(FP)
+	RET
+
 TEXT ·watchPC(SB),NOSPLIT,$0-8
 	MOVD $·watch(SB), R0
 	MOVD R0, ret+0(FP)

@@ -21,8 +21,9 @@ func runtimeAfterFork()
 // cloneOnto clones a process that calls entry(mem) on a stack of its own.
 func cloneOnto(flags, stack uintptr, pidfd *int32, entry, mem uintptr) (pid uintptr)
 
-// playPC and watchPC are the entries of the two processes nobox clones.
+// playPC, accompanyPC and watchPC are the entries of the processes nobox clones.
 func playPC() uintptr
+func accompanyPC() uintptr
 func watchPC() uintptr
 
 // childStack is room for the player, which is nosplit: the linker holds it
@@ -147,8 +148,8 @@ func (r *region) holds(p unsafe.Pointer) bool {
 func place(r *region, p *program, control uintptr, mem childMem) (*region, *childMem, error) {
 	slots := uintptr(p.slots+1) * 8
 	moved := !r.holds(unsafe.Pointer(unsafe.SliceData(p.ops))) || !r.holds(unsafe.Pointer(unsafe.SliceData(p.arena)))
-	if moved || r.used+slots+unsafe.Sizeof(mem)+64 > uintptr(len(r.mem)) {
-		large, err := newRegion(slots + unsafe.Sizeof(mem) + uintptr(len(p.ops))*unsafe.Sizeof(op{}) + uintptr(len(p.arena)) + 128)
+	if moved || r.used+slots+2*unsafe.Sizeof(mem)+64 > uintptr(len(r.mem)) {
+		large, err := newRegion(slots + 2*unsafe.Sizeof(mem) + uintptr(len(p.ops))*unsafe.Sizeof(op{}) + uintptr(len(p.arena)) + 128)
 		if err != nil {
 			return r, nil, err
 		}
@@ -168,6 +169,14 @@ func place(r *region, p *program, control uintptr, mem childMem) (*region, *chil
 	m.fill(slotControl, control)
 	m.ops, m.nops = unsafe.SliceData(p.ops), uintptr(len(p.ops))
 	m.arena = uintptr(unsafe.Pointer(unsafe.SliceData(p.arena)))
+	for i := range p.ops {
+		if o := &p.ops[i]; o.kind == opBeside {
+			m.beside = (*childMem)(r.take(unsafe.Sizeof(mem)))
+			*m.beside = childMem{ops: &p.ops[i+1], nops: uintptr(o.arg[0]), first: uintptr(i + 1), slots: m.slots, arena: m.arena}
+			m.besideStack, m.besidePC = uintptr(unsafe.Pointer(&r.mem[0]))+childStack/2, accompanyPC()
+			break
+		}
+	}
 	for _, at := range p.relocs {
 		w := (*uintptr)(unsafe.Pointer(&p.arena[at]))
 		if *w != 0 {

@@ -2,8 +2,10 @@ package userns
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -67,17 +69,18 @@ func lower(p *plan.Plan, ops []op, arena []byte) (*program, error) {
 	l := &lowerer{next: uint32(p.Slots + slotBase), ops: ops, arena: append(arena, make([]byte, 8)...)} // offset 0 is NULL
 	lastUse := make([]int32, p.Slots)
 	for i, s := range p.Steps {
-		if s.Side == plan.Inside {
+		if s.Side != plan.Host {
 			for _, slot := range plan.Uses(s.Do) {
 				lastUse[slot] = int32(i)
 			}
 		}
 	}
 	for i, s := range p.Steps {
-		if s.Side != plan.Inside {
+		if s.Side == plan.Host {
 			continue
 		}
 		l.step = uint32(i)
+		l.side(s.Side)
 		if err := l.action(s.Do); err != nil {
 			return nil, fmt.Errorf("step %d: %w", i+1, err)
 		}
@@ -101,6 +104,26 @@ type lowerer struct {
 	step   uint32
 	next   uint32   // the next slot that was never used
 	spare  []uint32 // slots of lowerings that are closed again
+
+	beside int      // the index of opBeside and 1, 0 if nothing has been done beside
+	there  bool     // the steps are those beside
+	kept   []uint32 // spare of the inside meanwhile: the two processes share the slots
+}
+
+// side begins and ends what is done beside: steps that stand together.
+func (l *lowerer) side(s plan.Side) {
+	switch there := s == plan.Beside; {
+	case there && !l.there:
+		l.ops = append(l.ops, op{kind: opBeside, step: l.step, want: anyResult, into: l.next})
+		l.beside = len(l.ops)
+		l.next++
+		l.kept, l.spare = l.spare, nil
+		l.there = true
+	case l.there && !there:
+		b := &l.ops[l.beside-1]
+		b.arg[0], b.how[0] = uint32(len(l.ops)-l.beside), argNum
+		l.spare, l.there = l.kept, false
+	}
 }
 
 // an arg is an argument of a call before it is placed.
@@ -517,6 +540,24 @@ func (l *lowerer) action(a plan.Action) error {
 
 	case plan.Unshare:
 		l.call(unix.SYS_UNSHARE, hex(int(a.Flags)))
+
+	case plan.HoldNet:
+		l.make(l.slot(a.Into), unix.SYS_OPENAT, cwd(), l.str("/proc/self/ns/net"), hex(unix.O_RDONLY|unix.O_CLOEXEC))
+
+	case plan.EnterNet:
+		if l.beside == 0 {
+			return errors.New("nothing is done beside")
+		}
+		l.ops = append(l.ops, op{kind: opMeet, step: l.step, want: anyResult})
+		o := &l.ops[len(l.ops)-1]
+		o.arg[0], o.how[0] = l.ops[l.beside-1].into, argSlot
+		l.call(unix.SYS_SETNS, l.slot(a.Net), hex(unix.CLONE_NEWNET))
+
+	case plan.FirstPID:
+		f := l.openIn(l.slot(a.Proc), "sys/kernel/ns_last_pid", unix.O_WRONLY|unix.O_CLOEXEC, 0, resolveInRoot|unix.RESOLVE_NO_SYMLINKS)
+		last := strconv.Itoa(a.PID - 1)
+		l.call(unix.SYS_WRITE, f, l.str(last), num(len(last))).want = int32(len(last))
+		l.done(f)
 
 	case plan.Join:
 		l.call(unix.SYS_SETNS, num(a.FD), hex(a.Flags))

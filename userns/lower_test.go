@@ -18,7 +18,7 @@ import (
 // inside has one of each action of the inside, with what a lowering needs.
 var inside = []plan.Action{
 	plan.DieWithParent{}, plan.Await{Event: plan.EventGo}, plan.MapSelf{UID: plan.IDMap{Count: 1}, GID: plan.IDMap{Count: 1}},
-	plan.SetIDs{UID: 1, GID: 2, Groups: []uint32{3}}, plan.Unshare{Flags: unix.CLONE_NEWNS}, plan.Join{FD: 9, Flags: unix.CLONE_NEWNS}, plan.OpenDevpts{Into: 1}, plan.Hostname{Name: "box"}, plan.LoopbackUp{}, plan.PrivateMounts{},
+	plan.SetIDs{UID: 1, GID: 2, Groups: []uint32{3}}, plan.Unshare{Flags: unix.CLONE_NEWNS}, plan.HoldNet{Into: 1}, plan.EnterNet{Net: 1}, plan.FirstPID{Proc: 1, PID: 2}, plan.Join{FD: 9, Flags: unix.CLONE_NEWNS}, plan.OpenDevpts{Into: 1}, plan.Hostname{Name: "box"}, plan.LoopbackUp{}, plan.PrivateMounts{},
 	plan.MakeTun{Name: "eth0", Index: 64, Into: 1}, plan.Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"},
 	plan.DeviceIPv6{Name: "eth0", Index: 64, Address: "fd00::1/64", Gateway: "fd00::2"}, plan.SendNet{Device: 1}, plan.SendSwitch{},
 	plan.MakeVeth{Name: "eth0", Index: 64, MTU: 1500, Address: "02:6e:6f:62:6f:78", Into: 1},
@@ -60,8 +60,15 @@ func actionTypes(t *testing.T) (names []string) {
 
 func planOf(actions ...plan.Action) *plan.Plan {
 	p := &plan.Plan{Slots: 7, Init: plan.Init{Reaper: true}}
-	for _, a := range actions {
-		p.Steps = append(p.Steps, plan.Step{Side: plan.Inside, Do: a})
+	for i, a := range actions {
+		if _, ok := a.(plan.EnterNet); ok && i == 0 {
+			p.Steps = append(p.Steps, plan.Step{Side: plan.Beside, Do: plan.HoldNet{Into: a.(plan.EnterNet).Net}})
+		}
+		side := plan.Inside
+		if _, ok := a.(plan.HoldNet); ok && i > 0 {
+			side = plan.Beside
+		}
+		p.Steps = append(p.Steps, plan.Step{Side: side, Do: a})
 	}
 	return p
 }
@@ -128,7 +135,7 @@ func TestEverySystemCallHasANameAndEveryLineAStep(t *testing.T) {
 	}
 	for _, want := range []string{
 		"step 1\n", `sethostname("box", 3)`, `execve("/bin/a", ["a", "b c"], ["A=1"])`, "unless ENOENT, ENOTDIR, EACCES", "unless EEXIST",
-		"the parent becomes the reaper", `mkdirat(`, "must be 4",
+		"the parent becomes the reaper", "the child makes the next 1 of these calls,", "setns(#1, 0x40000000)", `mkdirat(`, "must be 4",
 	} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %q in\n%s", want, s)

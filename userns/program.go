@@ -25,9 +25,11 @@ type op struct {
 type opKind uint8
 
 const (
-	opCall opKind = iota
-	opPoke        // write the int32 value of arg[1] to the address arg[0]
-	opFork        // become the reaper; a new process goes on
+	opCall   opKind = iota
+	opPoke          // write the int32 value of arg[1] to the address arg[0]
+	opFork          // become the reaper; a new process goes on
+	opBeside        // start a process for the next arg[0] ops; its pid goes to into
+	opMeet          // wait for the process arg[0], which must have done all of its ops
 )
 
 const anyResult = -1
@@ -98,6 +100,10 @@ func (p *program) String() string {
 		switch o.kind {
 		case opFork:
 			b.WriteString("clone(SIGCHLD): the parent becomes the reaper, the child goes on")
+		case opBeside:
+			fmt.Fprintf(&b, "clone(CLONE_VM|CLONE_FILES): the child makes the next %d of these calls, the parent goes on behind them", o.arg[0])
+		case opMeet:
+			b.WriteString("wait4(the process beside, __WALL) must exit with 0")
 		case opPoke:
 			fmt.Fprintf(&b, "*(int *)&%#x = %s", o.arg[0], p.renderArg(o, 1))
 		default:

@@ -40,7 +40,7 @@ func Host() Tree {
 	}
 	for _, f := range []string{
 		"/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-		"/proc/timer_list", "/proc/timer_stats", "/proc/sysrq-trigger",
+		"/proc/timer_list", "/proc/timer_stats", "/proc/sysrq-trigger", "/proc/sys/kernel/ns_last_pid",
 	} {
 		t[f] = File
 	}
