@@ -174,16 +174,16 @@ func (r *Request) refuse(m *Made, limits []Limit, why *Error) error {
 	if !r.BestEffort {
 		return &Error{What: what, Flag: flag, Cause: why.Cause, Remedies: why.Remedies}
 	}
-	dropped := map[string]bool{}
+	dropped := []string{}
 	for _, l := range limits {
-		if !dropped[l.From] {
-			dropped[l.From] = true
-			m.Notes = append(m.Notes, fmt.Sprintf("dropped %s: %v", l.From, why.Cause))
+		if !slices.Contains(dropped, l.From) {
+			dropped = append(dropped, l.From)
 		}
 	}
 	if len(limits) == 0 {
-		m.Notes = append(m.Notes, fmt.Sprintf("dropped %s: %v", flag, why.Cause))
+		dropped = []string{flag}
 	}
+	m.Notes = append(m.Notes, fmt.Sprintf("dropped %s: %v", strings.Join(dropped, " and "), why.Cause))
 	return nil
 }
 
