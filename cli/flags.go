@@ -603,20 +603,6 @@ What it lacks: processes, mounts and a /tmp of its own (-v "$HOME/tmp:$HOME/tmp"
 		},
 	},
 	{
-		name: "connect-tcp", arg: "PORT,...", repeat: true, group: groupNetwork,
-		what: "open TCP ports",
-		help: "with --tier=landlock: ports to connect to",
-		long: `Gives a box of --tier=landlock TCP connections to these ports, on any host, this one included: Landlock knows ports, not addresses. UDP stays closed; names are looked up by TCP where 53 is among the ports and the C library is glibc, for which RES_OPTIONS=use-vc is set.`,
-		set:  func(v string, o *Invocation) error { return tcpPorts(v, 1, &o.Options.ConnectTCP) },
-	},
-	{
-		name: "bind-tcp", arg: "PORT,...", repeat: true, group: groupNetwork,
-		what: "open TCP ports",
-		help: "with --tier=landlock: ports to listen at",
-		long: `Lets a box of --tier=landlock listen at these TCP ports of the host, at any address of it. 0 is one that the kernel chooses.`,
-		set:  func(v string, o *Invocation) error { return tcpPorts(v, 0, &o.Options.BindTCP) },
-	},
-	{
 		name: "allow-userns", group: groupHardening,
 		what: "allow user namespaces",
 		help: "let the command make namespaces of its own",
@@ -820,6 +806,20 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 			o.Options.NetLog = v
 			return nil
 		},
+	},
+	{
+		name: "connect-tcp", arg: "PORT,...", repeat: true, group: groupNetwork,
+		what: "open TCP ports",
+		help: "with --tier=landlock: ports to connect to",
+		long: `Gives a box of --tier=landlock TCP connections to these ports, on any host, this one included: Landlock knows ports, not addresses. UDP stays closed; names are looked up by TCP where 53 is among the ports and the C library is glibc, for which RES_OPTIONS=use-vc is set.`,
+		set:  func(v string, o *Invocation) error { return tcpPorts(v, 1, &o.Options.ConnectTCP) },
+	},
+	{
+		name: "bind-tcp", arg: "PORT,...", repeat: true, group: groupNetwork,
+		what: "open TCP ports",
+		help: "with --tier=landlock: ports to listen at",
+		long: `Lets a box of --tier=landlock listen at these TCP ports of the host, at any address of it. 0 is one that the kernel chooses.`,
+		set:  func(v string, o *Invocation) error { return tcpPorts(v, 0, &o.Options.BindTCP) },
 	},
 
 	{

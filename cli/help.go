@@ -12,10 +12,8 @@ const width = 80
 type example struct{ line, does string }
 
 var examples = [...]example{
-	{"nobox", "a shell: host read-only, home hidden"},
-	{"nobox -- make test", "one command instead"},
+	{"nobox -- make test", "the home is hidden, the host read-only"},
 	{"nobox -v ~/data:/mnt:ro -- ls /mnt", "share a directory, read-only"},
-	{"nobox --rootfs ./debian -- bash", "another root directory"},
 	{"nobox -c --timeout 10m -- make", "your own uid, and ten minutes at most"},
 	{"nobox --explain -- make", "what would be done, step by step"},
 }
@@ -59,41 +57,26 @@ func helpTopics() []string {
 	return append(s, "all")
 }
 
-// page is one screen: how to run a command, by example, and every flag by the
-// task that it is for.
+// page is one screen of 80 by 24, the prompt that follows included: how to run a
+// command, by example, and some flags of each task.
 func page() string {
 	var b strings.Builder
 	b.WriteString("nobox runs a command in a box of its own, without root and without a daemon.\n\n")
-	b.WriteString("  nobox [FLAGS] [-- COMMAND [ARG...]]    without a command, a shell\n")
+	row(&b, "  nobox [FLAGS] [-- COMMAND [ARG...]]", 41, "without a command, a shell")
 	var names []string
 	for i := range verbs {
 		if v := &verbs[i]; !v.hidden {
 			names = append(names, v.name)
 		}
 	}
-	left := "  nobox VERB [ARG...]"
-	for len(names) > 0 { // as many a line as fit
-		n := len(names)
-		line := all(names)
-		for ; 41+len(line) > width && n > 1; line = strings.Join(names[:n], ", ") + "," {
-			n--
-		}
-		row(&b, left, 41, line)
-		left, names = "", names[n:]
-	}
+	hanging(&b, "  nobox VERB", 14, strings.Join(names, " "))
 	b.WriteByte('\n')
 	for _, e := range examples {
-		// Written under the line where it does not fit beside it.
-		if len(e.line) > 36 {
-			b.WriteString("  " + e.line + "\n")
-			row(&b, "", 41, e.does)
-			continue
-		}
 		row(&b, "  "+e.line, 41, e.does)
 	}
-	b.WriteString("\nThe flags by task; nobox help TASK lists them, nobox help FLAG tells about one,\nnobox help all prints every line, nobox help VERB what a verb does.\n\n")
+	b.WriteString("\nFlags by task, some of them. All: nobox help TASK, nobox help all. About one:\nnobox help FLAG, nobox help VERB.\n")
 	for g := range groups {
-		var words []string
+		line := "  " + g.topic() + strings.Repeat(" ", max(13-2-len(g.topic()), 1))
 		for i := range flags {
 			f := &flags[i]
 			if f.group != g || f.hidden {
@@ -103,13 +86,15 @@ func page() string {
 			if f.short != "" {
 				w = "-" + f.short
 			}
-			words = append(words, w)
+			if len(line)+len(w)+len(" …") > width {
+				line += "…"
+				break
+			}
+			line += w + " "
 		}
-		if len(words) > 0 {
-			hanging(&b, "  "+g.topic(), 13, strings.Join(words, " "))
-		}
+		b.WriteString(strings.TrimSuffix(line, " ") + "\n")
 	}
-	b.WriteString("\n" + exitLine + "\n")
+	b.WriteString(exitLine + "\n")
 	return b.String()
 }
 

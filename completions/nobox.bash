@@ -62,8 +62,6 @@ _nobox() {
         --cap-add|--cap-add=) kind='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE' ;;
         --cap-drop|--cap-drop=) kind='ALL CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE' ;;
         --tier|--tier=) kind='namespaces landlock' ;;
-        --connect-tcp|--connect-tcp=) kind='none' ;;
-        --bind-tcp|--bind-tcp=) kind='none' ;;
         --security-opt|--security-opt=) kind='seccomp= seccomp=unconfined no-new-privileges' ;;
         --net|--net=) kind='user none host pasta slirp4netns' ;;
         -p|--publish|--publish=) kind='none' ;;
@@ -75,6 +73,8 @@ _nobox() {
         --dns-search|--dns-search=) kind='none' ;;
         --mtu|--mtu=) kind='none' ;;
         --net-log|--net-log=) kind='file' ;;
+        --connect-tcp|--connect-tcp=) kind='none' ;;
+        --bind-tcp|--bind-tcp=) kind='none' ;;
         -m|--memory|--memory=) kind='none' ;;
         --memory-swap|--memory-swap=) kind='none' ;;
         --memory-reservation|--memory-reservation=) kind='none' ;;
@@ -138,7 +138,7 @@ complete -F _nobox nobox
 # _nobox_words finds flags, verbs and what goes with a verb.
 _nobox_words() {
     case $1 in
-        help) (( $# == 2 )) && found=(help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --connect-tcp --bind-tcp --allow-userns --security-opt --net --publish --allow-host --deny-host --host-port --add-host --dns --dns-search --mtu --net-log --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help); return ;;
+        help) (( $# == 2 )) && found=(help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --allow-userns --security-opt --net --publish --allow-host --deny-host --host-port --add-host --dns --dns-search --mtu --net-log --connect-tcp --bind-tcp --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         doctor) (( $# > 1 )) && { found=(--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container); return; } ;;
         profiles) (( $# == 2 )) && found=($(nobox profiles 2>/dev/null | awk '{ print $1 }')); (( $# > 1 )) && return ;;
@@ -205,8 +205,6 @@ _nobox_words() {
         --cap-add
         --cap-drop
         --tier=
-        --connect-tcp
-        --bind-tcp
         --allow-userns
         --security-opt
         --net=
@@ -219,6 +217,8 @@ _nobox_words() {
         --dns-search
         --mtu
         --net-log
+        --connect-tcp
+        --bind-tcp
         -m --memory
         --memory-swap
         --memory-reservation
