@@ -16,6 +16,9 @@ BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -tags osusergo,netgo,companion -ld
 # replaced at one stroke: two builds at a time must not see half of it.
 COMPANION = companion/nobox-net
 
+# A peer of make bench-net. Debian's is older, and has no such network.
+ROOTLESSKIT = github.com/rootless-containers/rootlesskit/v3/cmd/rootlesskit@v3.3.0
+
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -47,6 +50,7 @@ bench: setup-test ## measure against the peers; docs/benchmarks.md says how
 
 bench-net: setup-test build ## measure the network; writes its table into docs/benchmarks.md
 	@sh tests/as-user "$(CURDIR)/$(BIN)" version >/dev/null
+	@dir=$$(mktemp -d) && chmod 755 "$$dir" && GOBIN="$$dir" $(GO) install $(ROOTLESSKIT) && sh tests/as-user "$$dir/rootlesskit" --version && rm -r "$$dir"
 	@NOBOX="$(CURDIR)/$(BIN)" sh tests/as-user "$(CURDIR)/tests/bench/net" >docs/benchmarks.net.new
 	@cat docs/benchmarks.net.new
 	@awk '/^<!-- bench-net -->/ {print; print ""; while ((getline l < "docs/benchmarks.net.new") > 0) print l; print ""; skip = 1} /^<!-- end -->/ {skip = 0} !skip || /^<!-- end/' docs/benchmarks.md >docs/benchmarks.md.new

@@ -48,7 +48,7 @@ const pastaFloor = "2023_03_09"
 
 // what the arguments below need a program to know.
 var (
-	slirpNeeds = []string{"--configure", "--mtu", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp", "--ready-fd", "--exit-fd"}
+	slirpNeeds = []string{"--configure", "--mtu", "--disable-host-loopback", "--enable-ipv6", "--enable-sandbox", "--enable-seccomp", "--ready-fd", "--exit-fd"}
 	pastaNeeds = []string{"--foreground", "--quiet", "--config-net", "--ns-ifname", "--pid", "--mtu", "--tcp-ports", "--udp-ports",
 		"--tcp-ns", "--udp-ns", "--no-map-gw", "--dns-forward"}
 )

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	slirpHelp = "-c, --configure          bring up\n-e, --exit-fd=FD\n-r, --ready-fd=FD\n-m, --mtu=MTU\n--disable-host-loopback  p\n--enable-sandbox  x\n--enable-seccomp  x\n"
+	slirpHelp = "-c, --configure          bring up\n-e, --exit-fd=FD\n-r, --ready-fd=FD\n-m, --mtu=MTU\n--disable-host-loopback  p\n--enable-ipv6  6\n--enable-sandbox  x\n--enable-seccomp  x\n"
 	slirpSays = "slirp4netns version 1.2.0\ncommit: 656041d\nlibslirp: 4.7.0\nlibseccomp: 2.5.4\n"
 )
 

@@ -87,7 +87,7 @@ func Facts() *host.Facts {
 		},
 		NetStack: true,
 		NetHelper: host.Tool{Path: "/usr/bin/slirp4netns", Version: "slirp4netns version 1.2.0\nlibseccomp: 2.5.4\n",
-			Help: "--configure --mtu= --disable-host-loopback --enable-sandbox --enable-seccomp --ready-fd= --exit-fd= " +
+			Help: "--configure --mtu= --disable-host-loopback --enable-ipv6 --enable-sandbox --enable-seccomp --ready-fd= --exit-fd= " +
 				"--foreground --quiet --config-net --ns-ifname NAME --pid FILE --tcp-ports --udp-ports --tcp-ns --udp-ns --no-map-gw --dns-forward ADDR\n"},
 		IPv6Loopback: true,
 		Umask:        0o022, NoFile: [2]uint64{1024, 524288},
