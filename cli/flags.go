@@ -117,7 +117,7 @@ var flags = [...]flag{
 		help: "take DIR for the root, not the host's tree",
 		long: `Takes DIR for the root directory of the box, entered with pivot_root(2). Without it the box sees the host's own tree, read-only.
 
-DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, tmp, run and var/tmp is made there as an empty directory; with --read-only DIR is not touched at all. The box has its own /etc/hosts, /etc/resolv.conf and /etc/hostname where DIR has a file to mount them on; with --read-only and --overlay a DIR with an /etc needs none. The caller's working directory, home and environment are not there: the box starts in / with the default PATH and HOME=/root.`,
+DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, tmp, run and var/tmp is made there as an empty directory; with --read-only DIR is not touched at all. The box has its own /etc/hosts, /etc/resolv.conf and /etc/hostname where DIR has a file to mount them on; with --read-only and --overlay it needs none. Where it lacks one by which names are resolved, a line says what to create. The caller's working directory, home and environment are not there: the box starts in / with the default PATH and HOME=/root.`,
 		set: func(v string, o *Invocation) error {
 			if err := hostPath(v); err != nil {
 				return err

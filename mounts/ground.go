@@ -135,12 +135,13 @@ func (m *builder) makeHint(g *ground, at string, dir bool) string {
 	rel, _ := below(g.at, at)
 	p := path.Join(string(g.source), rel)
 	if dir {
-		return "mkdir -p " + shellQuote(p)
+		return "mkdir -p " + ShellQuote(p)
 	}
-	return "mkdir -p " + shellQuote(path.Dir(p)) + " && touch " + shellQuote(p)
+	return "mkdir -p " + ShellQuote(path.Dir(p)) + " && touch " + ShellQuote(p)
 }
 
-func shellQuote(s string) string {
+// ShellQuote quotes a path as a shell reads it.
+func ShellQuote(s string) string {
 	if q := plan.Quote(s); q == s && !strings.ContainsAny(s, "$`*?[]{}()<>|&;~#!") {
 		return s
 	}

@@ -506,8 +506,9 @@ func (m *builder) lacking(todo []*overlaid, entries []*entry) {
 		}
 	}
 	if m.v.Rootfs != "" {
+		etc := m.at("/etc")
 		for _, f := range etcFiles {
-			if pf := m.at(f.path); string(pf.Resolved) == f.path && m.at("/etc").Kind == host.Dir {
+			if pf := m.at(f.path); string(pf.Resolved) == f.path && (etc.Kind == host.Dir || etc.Kind == host.None && etc.Resolved == "/etc") {
 				need(f.path, pf, false, 0o644)
 				if p := todo[0].pieces[0]; len(p.lacks) > 0 && p.lacks[len(p.lacks)-1].rel == f.path {
 					for i := range p.lacks {

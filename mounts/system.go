@@ -250,8 +250,11 @@ func (m *builder) etc() {
 			}
 			continue
 		}
-		if m.standing(at).Kind != host.File {
-			continue // nothing is made on the host
+		if have := m.standing(at).Kind; have != host.File { // nothing is made on the host
+			if have == host.None && m.isRoot(g) {
+				m.noEtc = append(m.noEtc, f.path)
+			}
+			continue
 		}
 		t := m.NewSlot()
 		m.Inside("", "the box's own", plan.File{In: m.store, Path: f.name, Mode: 0o644, Content: content[i]})

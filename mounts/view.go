@@ -225,6 +225,7 @@ type builder struct {
 	seal     []*ground            // own file systems to be made read-only at the end
 	hidden   map[string]bool      // places that are masked
 	held     []*piece             // those with absences
+	noEtc    []string             // files of etc that the root lacks
 	early    map[string]plan.Slot // trees of binds opened before the root, by their place
 	missing  []string             // of Dirs, what the root lacks
 	overRoot *overlaid            // the root, where it is one
@@ -239,6 +240,14 @@ type builder struct {
 	Peer     plan.Slot
 }
 
+// Built is what there is to know of a view that was made.
+type Built struct {
+	PTY PTY
+	// NoEtc are the files of Etc that the root lacks, and has nothing of: nobox
+	// makes nothing in a directory of the host's.
+	NoEtc []string
+}
+
 // PTY is the slots of the box's pty, zero without a terminal.
 type PTY struct{ Master, Peer plan.Slot }
 
@@ -246,30 +255,30 @@ var nosuidNodev = plan.Attr{NoSuid: true, NoDev: true}
 
 // Steps appends the steps that make the view, from cutting propagation to
 // pivot_root, or reports what cannot be.
-func (v View) Steps(b *plan.Builder, f *host.Facts) (PTY, error) {
+func (v View) Steps(b *plan.Builder, f *host.Facts) (Built, error) {
 	m := &builder{Builder: b, v: v, f: f, made: map[string]bool{}, hidden: map[string]bool{},
 		grounds: make(map[string]*ground, len(v.Entries)+8), sources: make(map[plan.HostPath][]*ground, len(v.Entries)+4)}
 	m.know()
 	b.Inside("", "what is mounted here stays here", plan.PrivateMounts{})
 	m.openWhole()
 	if err := m.rootPoints(); err != nil {
-		return PTY{}, err
+		return Built{}, err
 	}
 	entries, err := m.resolve()
 	if err != nil {
-		return PTY{}, err
+		return Built{}, err
 	}
 	if err := m.overlays(entries); err != nil {
-		return PTY{}, err
+		return Built{}, err
 	}
 	m.enterRoot()
 	if err := m.makeStore(); err != nil {
-		return PTY{}, err
+		return Built{}, err
 	}
 	m.hold()
 	for _, e := range entries {
 		if err := m.place(e); err != nil {
-			return PTY{}, err
+			return Built{}, err
 		}
 	}
 	m.etc()
@@ -278,7 +287,7 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (PTY, error) {
 	m.sealAll()
 	pty := m.terminal()
 	b.Inside("", "the host's tree is out of reach from here on", plan.Pivot{Root: m.root})
-	return pty, nil
+	return Built{PTY: pty, NoEtc: m.noEtc}, nil
 }
 
 // rootPoints finds what a root of its own lacks of the directories that nobox

@@ -139,8 +139,12 @@ func (r *resolver) answer(q []byte, network string) []byte {
 	if h.OpCode != 0 || question.Class != dnsmessage.ClassINET {
 		return refusal(h, &question, dnsmessage.RCodeNotImplemented)
 	}
-	if strings.EqualFold(question.Name.String(), hostName) {
-		return r.host(h, question)
+	switch name := strings.ToLower(question.Name.String()); {
+	case name == hostName:
+		return own(h, question, r.config.Gateways)
+	case name == "localhost.", strings.HasSuffix(name, ".localhost."):
+		// A root without /etc/hosts has it from here; RFC 6761, 6.3.
+		return own(h, question, localhost[:])
 	}
 	name := egress.Canonical(question.Name.String())
 	if why := r.policy.ask(name); why != "" {
@@ -217,15 +221,17 @@ func refusal(h dnsmessage.Header, q *dnsmessage.Question, code dnsmessage.RCode)
 	return m
 }
 
-// host answers for the host's name, which nobody outside knows.
-func (r *resolver) host(h dnsmessage.Header, q dnsmessage.Question) []byte {
+var localhost = [...]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+
+// own answers for names that nobody outside knows.
+func own(h dnsmessage.Header, q dnsmessage.Question, addrs []netip.Addr) []byte {
 	b := dnsmessage.NewBuilder(nil, dnsmessage.Header{ID: h.ID, Response: true, Authoritative: true,
 		RecursionDesired: h.RecursionDesired, RecursionAvailable: true})
 	b.StartQuestions()
 	b.Question(q)
 	b.StartAnswers()
 	rr := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 60}
-	for _, g := range r.config.Gateways {
+	for _, g := range addrs {
 		switch {
 		case g.Is4() && q.Type == dnsmessage.TypeA:
 			b.AResource(rr, dnsmessage.AResource{A: g.As4()})

@@ -107,9 +107,13 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
 	net.Steps(b, f)
 
-	pty, err := v.view.Steps(b, f)
+	built, err := v.view.Steps(b, f)
 	if err != nil {
 		return nil, err
+	}
+	pty := built.PTY
+	if n := lacksEtc(&o, f, v, built.NoEtc); n != "" {
+		p.Notes = append(p.Notes, n)
 	}
 
 	b.Inside("", "", plan.SetUmask{Mask: f.Umask})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -583,6 +584,36 @@ func protected(f *host.Facts) (out []mounts.Thing) {
 		out = append(out, t)
 	}
 	return out
+}
+
+// lacksEtc says that a root lacks files by which names are resolved, and so the
+// box does: nobox makes no file in it, and could not mount its own on nothing. A
+// resolver of nobox's own knows localhost.
+func lacksEtc(o *Options, f *host.Facts, v *view, files []string) string {
+	if o.Rootfs == "" {
+		return ""
+	}
+	var no, touch []string
+	resolver := netOf(o, f) == NetUser && !slices.Contains(files, "/etc/resolv.conf")
+	for _, p := range files {
+		if p == "/etc/hosts" && v.hasEtc(f) && !resolver || p == "/etc/resolv.conf" && netOf(o, f) != NetNone {
+			no, touch = append(no, p), append(touch, mounts.ShellQuote(path.Join(string(v.Rootfs), p)))
+		}
+	}
+	if len(no) == 0 {
+		return ""
+	}
+	mkdir := ""
+	if !v.hasEtc(f) {
+		mkdir = "mkdir " + mounts.ShellQuote(path.Join(string(v.Rootfs), "etc")) + " && "
+	}
+	return fmt.Sprintf("the box has no %s: %s lacks it, and nobox makes no file there (%stouch %s; or --overlay)",
+		strings.Join(no, " and no "), plan.Quote(string(v.Rootfs)), mkdir, strings.Join(touch, " "))
+}
+
+// hasEtc says whether the root has a directory /etc.
+func (v *view) hasEtc(f *host.Facts) bool {
+	return f.Places[host.Place{Base: v.base(), Path: "/etc"}].Kind == host.Dir
 }
 
 // etc is the content of the box's own files in /etc.
