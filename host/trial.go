@@ -566,6 +566,17 @@ func container() string {
 	return ""
 }
 
+// AppArmorProfile is the profile that AppArmor holds nobox itself to, "" if
+// there is none; apparmor(7), /proc/PID/attr/apparmor/current.
+func AppArmorProfile() string {
+	b, err := os.ReadFile("/proc/self/attr/apparmor/current")
+	name, enforced := strings.CutSuffix(strings.TrimRight(string(b), "\n\x00"), " (enforce)")
+	if err != nil || !enforced {
+		return ""
+	}
+	return name
+}
+
 func apparmorLabel() string {
 	for _, name := range []string{"/proc/self/attr/apparmor/current", "/proc/self/attr/current"} {
 		if b, err := os.ReadFile(name); err == nil {

@@ -1362,6 +1362,14 @@ func badWhiteout(s *survey) *CheckError {
 // unlocked: a layer of the host's that an overlay writes to is locked before the
 // box is there.
 func unlocked(s *survey) *CheckError {
+	concerned := s.of[kindLock].n > 0
+	for i := 0; i < len(s.kind) && !concerned; i++ {
+		fs, _ := s.Steps[i].Do.(NewFS)
+		concerned = fs.Type == "overlay"
+	}
+	if !concerned {
+		return nil // without the maps below, which cost a start time
+	}
 	locked := map[HostPath]bool{}
 	if l := s.of[kindLock]; l.n > 0 {
 		for i := range s.Steps {

@@ -271,6 +271,9 @@ func diagnoseNamespaces(failed *plan.StepError, f *host.Facts) Diagnosis {
 		if restrictedByAppArmor() {
 			return refine(user, "AppArmor restricts user namespaces here", appArmorHint)
 		}
+		if name := host.AppArmorProfile(); name != "" {
+			return refine(user, "the AppArmor profile "+plan.Quote(name)+", which nobox runs under, forbids it", "the profile needs the line: userns,")
+		}
 		if host.SeccompFilter() {
 			return refine(user, "a seccomp filter on nobox itself, of an outer container or sandbox, forbids it",
 				"start the outer container with --security-opt seccomp=unconfined")
