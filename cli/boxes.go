@@ -449,7 +449,7 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 	h.PortsSocket = c.ListenPorts
 	before := h.Started
 	runs := false
-	h.Started = func(pid int) {
+	h.Started = func(pid int, ns sandbox.Namespaces) {
 		runs = true
 		e.Nobox, _ = boxes.ProcessOf(os.Getpid())
 		e.Init, _ = boxes.ProcessOf(pid)
@@ -461,7 +461,7 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 			unix.Close(detachedPipe)
 		}
 		if before != nil {
-			before(pid)
+			before(pid, ns)
 		}
 	}
 	return func(code int) {

@@ -186,7 +186,7 @@ func run(inv *Invocation, args []string) int {
 			return ExitCannot
 		}
 		statusFD = fd
-		h.Started = func(pid int) { status(statusFD, started(pid)) }
+		h.Started = func(pid int, ns sandbox.Namespaces) { status(statusFD, started(pid, ns)) }
 	}
 	report := -1
 	if inv.Report != "" && inv.Report != reportToStderr {
@@ -247,12 +247,11 @@ func run(inv *Invocation, args []string) int {
 
 // started is what bwrap --json-status-fd says of a sandbox that runs: pid 1 by
 // the host's number, and the inodes of its namespaces.
-func started(pid int) string {
+func started(pid int, ids sandbox.Namespaces) string {
 	s := fmt.Sprintf("{ \"child-pid\": %d", pid)
-	for _, ns := range []string{"cgroup", "ipc", "mnt", "net", "pid", "uts"} {
-		var st unix.Stat_t
-		if unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", pid, ns), &st) == nil {
-			s += fmt.Sprintf(", \"%s-namespace\": %d", ns, st.Ino)
+	for i, ns := range plan.ShownNamespaces {
+		if ids[i] != 0 {
+			s += fmt.Sprintf(", \"%s-namespace\": %d", ns, ids[i])
 		}
 	}
 	return s + " }\n"

@@ -156,6 +156,7 @@ func parseOver(args []string, readFile func(string) ([]byte, error), below func(
 		o.putBelow(lower)
 	}
 	o.Options.Detached = o.Detach
+	o.Options.Shown = o.StatusFD != 0 || o.Name != "" || o.Detach
 	o.Interactive = o.Interactive && o.Detach
 	// As docker: a variable of a file yields to one of -e, wherever they stand.
 	o.Options.Env = append(o.fileEnv, o.env...)

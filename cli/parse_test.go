@@ -172,7 +172,7 @@ func TestFlagsSetTheInvocation(t *testing.T) {
 		{"--explain=syscalls", Invocation{Explain: "syscalls"}},
 		{"--explain=json", Invocation{Explain: "json"}},
 		{"--verbose", Invocation{Verbose: true}},
-		{"--json-status-fd 3", Invocation{StatusFD: 3}},
+		{"--json-status-fd 3", Invocation{StatusFD: 3, Options: sandbox.Options{Shown: true}}},
 		{"-h", Invocation{Verb: "help"}},
 		{"-c --help -r", Invocation{Verb: "help"}},
 		{"-rh", Invocation{Verb: "help"}},

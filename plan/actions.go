@@ -399,6 +399,14 @@ func (a TakeSwitch) String() string {
 }
 func (TakeSwitch) Cannot() string { return "receive a socket of the box's network" }
 
+// SeeNamespaces waits for ShowNamespaces and keeps the ids of the namespaces.
+type SeeNamespaces struct{}
+
+func (SeeNamespaces) String() string {
+	return "receive the ids of the box's namespaces: it is complete"
+}
+func (SeeNamespaces) Cannot() string { return "receive the ids of the box's namespaces" }
+
 // StartForwarder starts nobox's forwarder in the box's user and network
 // namespaces and no other of the box's: it connects there what comes in by the
 // sockets of Listen.
@@ -654,6 +662,17 @@ type SendSwitch struct{}
 
 func (SendSwitch) String() string { return "hand nobox a socket of the box's network" }
 func (SendSwitch) Cannot() string { return "hand out a socket of the box's network" }
+
+// ShowNamespaces hands out those namespaces of the box that have an id in what
+// --json-status-fd says, for nobox to look at; namespaces(7). It also says that
+// whoever joins the box now finds it complete.
+type ShowNamespaces struct{}
+
+func (ShowNamespaces) String() string { return "show nobox the namespaces" }
+func (ShowNamespaces) Cannot() string { return "show the namespaces" }
+
+// ShownNamespaces are those, as in /proc/PID/ns, in their order.
+var ShownNamespaces = [...]string{"cgroup", "ipc", "mnt", "net", "pid", "uts"}
 
 // SendNamespaces hands the box's user and network namespaces out.
 type SendNamespaces struct{}

@@ -128,6 +128,7 @@ const (
 	kindLock
 	kindTakeNamespaces
 	kindTakeSwitch
+	kindSeeNamespaces
 	kindStartForwarder
 	kindStartHelper
 	kindDieWithParent
@@ -148,6 +149,7 @@ const (
 	kindDeviceIPv6
 	kindSendNet
 	kindSendSwitch
+	kindShowNamespaces
 	kindSendNamespaces
 	kindLocalRoutes
 	kindPingGroups
@@ -228,6 +230,8 @@ func kindOf(a Action) kind {
 		return kindTakeNamespaces
 	case TakeSwitch:
 		return kindTakeSwitch
+	case SeeNamespaces:
+		return kindSeeNamespaces
 	case StartForwarder:
 		return kindStartForwarder
 	case StartHelper:
@@ -268,6 +272,8 @@ func kindOf(a Action) kind {
 		return kindSendNet
 	case SendSwitch:
 		return kindSendSwitch
+	case ShowNamespaces:
+		return kindShowNamespaces
 	case SendNamespaces:
 		return kindSendNamespaces
 	case LocalRoutes:
@@ -371,7 +377,7 @@ const (
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
-	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
+	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views, kindFirstPID: views, kindHoldNet: makes, kindEnterNet: needs,
@@ -878,6 +884,9 @@ func badRoot(s *survey) *CheckError {
 	}
 	if s.view.last > pivot.first {
 		return s.at(s.view.last, "the view is changed from within")
+	}
+	if show := s.of[kindShowNamespaces]; show.n > 0 && show.first < pivot.first {
+		return s.at(show.first, "the box is said to be complete, and is not")
 	}
 	entered := span{}
 	for i, k := range s.kind {
@@ -1839,7 +1848,7 @@ func deadlock(s *survey) *CheckError {
 				said++
 			}
 			// The inside hands things out in an order, and they are taken in that.
-			if takes := s.kind[host]; takes == kindTakePTY || takes == kindTakeNamespaces || takes == kindTakeSwitch {
+			if takes := s.kind[host]; takes == kindTakePTY || takes == kindTakeNamespaces || takes == kindTakeSwitch || takes == kindSeeNamespaces {
 				if received == len(sent) || sent[received] != takes {
 					break
 				}
@@ -1857,6 +1866,8 @@ func deadlock(s *survey) *CheckError {
 				sent = append(sent, kindTakeNamespaces)
 			case kindSendSwitch:
 				sent = append(sent, kindTakeSwitch)
+			case kindShowNamespaces:
+				sent = append(sent, kindSeeNamespaces)
 			}
 			if s.kind[inside] == kindAwait {
 				if heard == said {

@@ -13,8 +13,8 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, StartForwarder{}, StartHelper{}, Lock{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
-	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, ShowNamespaces{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
 	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, Keep{}, AdoptOrphans{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
@@ -290,6 +290,10 @@ func (g shape) plan() *Plan {
 		b.Inside("", "", Attach{Tree: pin, Root: root, At: "/home/me/work/nobox"})
 	}
 	b.Inside("", "the host's tree is out of reach from here on", Pivot{root})
+	if g.beside {
+		b.Inside("", "for who asks about the box, or joins it", ShowNamespaces{})
+		b.Host("", "", SeeNamespaces{})
+	}
 
 	b.Inside("", "", SetUmask{0o022})
 	b.Inside("", "", NewSession{})

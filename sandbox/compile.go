@@ -116,6 +116,10 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		p.Notes = append(p.Notes, n)
 	}
 
+	if o.Shown {
+		b.Inside("", "for who asks about the box, or joins it", plan.ShowNamespaces{})
+		b.Host("", "", plan.SeeNamespaces{})
+	}
 	b.Inside("", "", plan.SetUmask{Mask: f.Umask})
 	b.Inside("", "", plan.NewSession{})
 	if terminal {

@@ -63,6 +63,7 @@ type Options struct {
 	User       string       // -u, "" is root, or with keep-id the caller
 
 	PreserveFDs     []FD         // --preserve-fd
+	Shown           bool         // others are told of the box: --json-status-fd, --name
 	CapAdd, CapDrop []CapRequest // --cap-add, --cap-drop
 	AllowUserns     bool         // --allow-userns
 	Seccomp         Seccomp      // --security-opt seccomp=

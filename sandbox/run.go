@@ -66,10 +66,14 @@ func ChangesBase(o Options) string {
 // Home is the caller's home directory, as the environment names it.
 func Home() string { return host.Home() }
 
+// Namespaces are the inodes of a box's namespaces, in the order of
+// plan.ShownNamespaces; zero where Options.Shown was not set, or the box has none of its own.
+type Namespaces = [len(plan.ShownNamespaces)]uint64
+
 // Hooks let whoever runs a box say something about it.
 type Hooks struct {
 	Note    func(string)                    // a line for the user, before the box starts
-	Started func(pid int)                   // the host side is done
+	Started func(pid int, ns Namespaces)    // the host side is done
 	Timing  func(what string, at time.Time) // nil, or called along the way
 
 	// PortsSocket makes the socket by which the forwarder of the published ports
@@ -267,7 +271,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int) (Result,
 	}
 	s.streams = func() { letGo(f, tty, o.PreserveFDs) }
 	if h.Started != nil {
-		h.Started(box.PID())
+		h.Started(box.PID(), box.Shown())
 	}
 	began := time.Now()
 	r, err := s.wait(o.Timeout)

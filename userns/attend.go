@@ -66,6 +66,33 @@ func (b *Box) takeNamespaces() error {
 	return nil
 }
 
+// seeNamespaces receives the namespaces that the inside shows and keeps their
+// inodes.
+func (b *Box) seeNamespaces() error {
+	for i := range b.shown {
+		m, fd, err := b.receive()
+		if err != nil {
+			return err
+		}
+		if m.kind != msgShown || fd < 0 {
+			b.early = b.stepError(m)
+			return errors.New("the inside failed")
+		}
+		var st unix.Stat_t
+		err = unix.Fstat(fd, &st)
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
+		b.shown[i] = st.Ino
+	}
+	return nil
+}
+
+// Shown are the inodes of plan.ShownNamespaces, zero where the plan has no
+// SeeNamespaces.
+func (b *Box) Shown() [len(plan.ShownNamespaces)]uint64 { return b.shown }
+
 // startNetHelper starts slirp4netns or pasta and waits until it is ready.
 func (b *Box) startNetHelper(a plan.StartHelper) error {
 	args := []string{string(a.Path)}

@@ -594,6 +594,14 @@ func (l *lowerer) action(a plan.Action) error {
 			l.done(t)
 		}
 
+	case plan.ShowNamespaces:
+		for _, ns := range plan.ShownNamespaces {
+			t := l.temp()
+			l.make(t, unix.SYS_OPENAT, cwd(), l.str("/proc/self/ns/"+ns), hex(unix.O_RDONLY|unix.O_CLOEXEC))
+			l.send(control(), msgShown, t)
+			l.done(t)
+		}
+
 	case plan.PingGroups:
 		l.writeFile("/proc/sys/net/ipv4/ping_group_range", fmt.Sprintf("%d %d\n", a.First, a.Last))
 

@@ -20,7 +20,7 @@ var inside = []plan.Action{
 	plan.DieWithParent{}, plan.Await{Event: plan.EventGo}, plan.MapSelf{UID: plan.IDMap{Count: 1}, GID: plan.IDMap{Count: 1}},
 	plan.SetIDs{UID: 1, GID: 2, Groups: []uint32{3}}, plan.Unshare{Flags: unix.CLONE_NEWNS}, plan.HoldNet{Into: 1}, plan.EnterNet{Net: 1}, plan.FirstPID{Proc: 1, PID: 2}, plan.Join{FD: 9, Flags: unix.CLONE_NEWNS}, plan.OpenDevpts{Into: 1}, plan.Hostname{Name: "box"}, plan.LoopbackUp{}, plan.PrivateMounts{},
 	plan.MakeTun{Name: "eth0", Index: 64, Into: 1}, plan.Device{Name: "eth0", MTU: 1500, Address: "10.0.2.100/24", Gateway: "10.0.2.2"},
-	plan.DeviceIPv6{Name: "eth0", Index: 64, Address: "fd00::1/64", Gateway: "fd00::2"}, plan.SendNet{Device: 1}, plan.SendSwitch{},
+	plan.DeviceIPv6{Name: "eth0", Index: 64, Address: "fd00::1/64", Gateway: "fd00::2"}, plan.SendNet{Device: 1}, plan.SendSwitch{}, plan.ShowNamespaces{},
 	plan.MakeVeth{Name: "eth0", Index: 64, MTU: 1500, Address: "02:6e:6f:62:6f:78", Into: 1},
 	plan.OpenTree{Source: "/srv", Recursive: true, Attr: plan.Attr{ReadOnly: true}, Into: 1}, plan.CopyTree{Of: 1, Path: "a", Into: 2},
 	plan.CopyBoxTree{Root: 1, Path: "/a", Into: 3}, plan.NewFS{Type: "tmpfs", Options: []plan.Option{{Key: "mode", Value: "0755"}}, Into: 4},
@@ -40,7 +40,7 @@ var inside = []plan.Action{
 }
 
 // outside are those that nobox plays itself.
-var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.JoinCgroup{}, plan.Keep{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{},
+var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.JoinCgroup{}, plan.Keep{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{}, plan.SeeNamespaces{},
 	plan.StartForwarder{}, plan.StartHelper{}, plan.Lock{}}
 
 // actionTypes are the types of plan/actions.go that are actions.

@@ -15,6 +15,7 @@ const (
 	msgUserNS = 5
 	msgNetNS  = 6
 	msgSwitch = 7
+	msgShown  = 8
 )
 
 // localRoutes adds routes of the type "local", which there is no ioctl for, by

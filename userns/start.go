@@ -42,6 +42,7 @@ type Box struct {
 	attendants    []*attendant
 	listening     []listening
 	userNS, netNS int // the box's, -1 where nobody needs them
+	shown         [len(plan.ShownNamespaces)]uint64
 
 	netSwitch int    // a socket of the box's network, -1 without; cutoff.go
 	device    string // what it takes down
@@ -224,6 +225,8 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 		}
 		b.netSwitch, b.device = fd, a.Device
 		return nil
+	case plan.SeeNamespaces:
+		return b.seeNamespaces()
 	case plan.StartForwarder:
 		args, files := o.Forwarder(b.published())
 		return b.startForwarder(args, files)
