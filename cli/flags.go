@@ -1201,7 +1201,9 @@ Connections that are there when a port is closed go on. All of it ends with the 
   nobox port web -p 8080:80
   nobox port web --close 8080`},
 	{name: "ps", args: "[--all] [--json]", help: "the boxes that have a name and run", flags: []string{"--all", "--json"},
-		long: `Lists the boxes of the caller that have a name (--name) and run, and with --all those that were started with -d and have ended: the name, the host's number of its pid 1 or how it ended, for how long, and the command. What else a nobox that was killed left behind is removed.`},
+		long: `Lists the boxes of the caller that have a name (--name) and run, and with --all those that were started with -d and have ended: the name, the host's number of its pid 1 or how it ended, for how long, and the command. What else a nobox that was killed left behind is removed.
+
+--json prints an array of what nobox inspect prints of each.`},
 	{name: "stop", args: "[--time SEC] NAME...", help: "end a box that runs", boxes: runningBoxes, flags: []string{"--time"},
 		long: `Asks the command of a box to end, by TERM, and kills all that is in the box after the box's own --stop-timeout (10 seconds), or after --time. With --time 0 it is killed at once. Returns when the box has ended.`},
 	{name: "wait", args: "NAME...", help: "wait until a box has ended", boxes: allBoxes,
@@ -1211,7 +1213,7 @@ Connections that are there when a port is closed go on. All of it ends with the 
 	{name: "rm", args: "NAME...", help: "forget a box that has ended", boxes: allBoxes,
 		long: `Removes what is kept of boxes that were started with -d and have ended.`},
 	{name: "inspect", args: "NAME...", help: "all there is to know of a box, as JSON", boxes: allBoxes,
-		long: `Prints what is known of a box: its processes by number and when they started, when it was started, where, and with which arguments. "nobox --explain" with the same arguments says what it is made of.`},
+		long: `Prints an object for each box: name; nobox and init, the nobox that runs it and its pid 1, each with pid and started, in clock ticks since the machine was (proc_pid_stat(5)); reaper, whether pid 1 is nobox's; since; args, nobox's own, command and cwd; detached; and of one that has ended ended, with at and code, which is -1 where its nobox was killed. Bytes that are not UTF-8 stand as "base64:" and their base64. "nobox --explain" with the same arguments says what the box is made of.`},
 	{name: "version", help: "the version",
 		long: `Prints the version.`},
 	{name: "completion", args: "bash|zsh|fish", help: "completions for a shell",
