@@ -129,15 +129,39 @@ func (s *served) list() string {
 	return strings.Join(lines, "\n")
 }
 
-// answerRequests answers what comes in by the control socket.
-func (s *served) answerRequests(fd int) {
+// A namespace is known by its file.
+type namespace struct{ dev, ino uint64 }
+
+// has says whether who connected a socket is in the user namespace: the first
+// message comes with the file of its own. The forwarder, which is in the box's, may
+// look up no other process's, and nobody gets a file of one that is above his own
+// (ioctl_nsfs(2), NS_GET_PARENT).
+func (n namespace) has(socket int) bool {
+	said, fd, err := receive(socket, maxRequest)
+	if err != nil || fd < 0 {
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	return said == From && n.ino != 0 && unix.Fstat(fd, &st) == nil && st.Dev == n.dev && st.Ino == n.ino
+}
+
+// From is the first message to a control socket, which comes with the file of the
+// sender's user namespace.
+const From = "from"
+
+// answerRequests answers what comes in by the control socket, from a process in
+// the namespace.
+func (s *served) answerRequests(fd int, from namespace) {
 	for {
 		c, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
 			unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
 			unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5})
-			s.answer(c)
+			if from.has(c) {
+				s.answer(c)
+			}
 			unix.Close(c)
 		case unix.EINTR, unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 			unix.Nanosleep(&unix.Timespec{Nsec: acceptPause.Nanoseconds()}, nil)

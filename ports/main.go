@@ -72,8 +72,13 @@ func parseArg(s string) (Port, error) {
 }
 
 // ControlArg is the argument that has the forwarder answer requests at a
-// listening socket.
-func ControlArg(fd int) string { return controlArg + strconv.Itoa(fd) }
+// listening socket, of processes in the caller's user namespace: root in a box has
+// the caller's uid, and a box may be shown the directory that the socket is in.
+func ControlArg(fd int) string {
+	var st unix.Stat_t
+	unix.Stat("/proc/self/ns/user", &st) // without it none is answered
+	return fmt.Sprintf("%s%d:%d:%d", controlArg, fd, st.Dev, st.Ino)
+}
 
 const controlArg = "control:"
 
@@ -86,12 +91,13 @@ func Main(args []string) int {
 	defer all.stopAll()
 	for _, a := range args {
 		if rest, ok := strings.CutPrefix(a, controlArg); ok {
-			fd, err := strconv.ParseUint(rest, 10, 31)
-			if err != nil {
+			var fd int
+			var from namespace
+			if _, err := fmt.Sscanf(rest, "%d:%d:%d", &fd, &from.dev, &from.ino); err != nil {
 				say(err)
 				return 1
 			}
-			go all.answerRequests(int(fd))
+			go all.answerRequests(fd, from)
 			continue
 		}
 		p, err := parseArg(a)

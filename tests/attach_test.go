@@ -296,3 +296,32 @@ func TestExecHasATerminalOfTheBoxsOwn(t *testing.T) {
 		t.Errorf("-t=false: %q, %d, %s", out, code, stderr)
 	}
 }
+
+// Nor may it have ports published, or files removed as sockets.
+func TestABoxCannotSpeakToAnothersForwarder(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "python3")
+	p := newPlace(t)
+	detached(t, p, "web", []string{"-p", "127.0.0.1:0:80"}, "sleep", "600")
+	const list = `import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(20)
+s.connect(sys.argv[1])
+try:
+    with open("/proc/self/ns/user") as ns:
+        socket.send_fds(s, [b"from"], [ns.fileno()])
+    s.send(b"list")
+    print(s.recv(1000).decode() or "nothing")
+except (BrokenPipeError, ConnectionResetError):
+    print("nothing")`
+	line := box([]string{"-r", "-v", p.run + ":/mnt"}, "python3", "-c", list, "/mnt/nobox/web/ports")
+	if out, stderr, code := run(t, p.command(line[0], line[1:]...), ""); out != "nothing\n" {
+		t.Errorf("from inside: %q, %d, %s", out, code, stderr)
+	}
+	if out, stderr, _ := run(t, p.command("python3", "-c", list, p.run+"/nobox/web/ports"), ""); !strings.HasPrefix(out, "tcp 80 127.0.0.1:") {
+		t.Errorf("from outside: %q, %s", out, stderr)
+	}
+	if out, stderr, code := run(t, p.command(nobox, "port", "web"), ""); code != 0 || !strings.HasPrefix(out, "80/tcp -> ") {
+		t.Errorf("nobox port: %q, %d, %s", out, code, stderr)
+	}
+}
