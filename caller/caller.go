@@ -15,7 +15,7 @@
 // soon as their imports are (Go specification, "Program initialization").
 package caller
 
-//lint:file-ignore U1000 noSpace, noData, noProc and slack are used by entry_*.s.
+//lint:file-ignore U1000 noSpace, noData, noProc, slack, joined, joinedUser and joinedNet are used by entry_*.s.
 
 // set by Entry, bit n-1 is signal n
 var (
@@ -23,7 +23,40 @@ var (
 	nofile        [2]uint64
 	slack         uint64 // timer slack, ns
 	entered       uint64 // 1 if Entry ran
+
+	joined                uint64 // 1 if Entry was to join namespaces
+	joinedUser, joinedNet int64  // what setns(2) returned
 )
+
+// joining begins the name, argv[0], of a nobox that is to join a user and a
+// network namespace before its runtime starts: setns(2) takes a user namespace
+// in a process of one thread alone. A byte each says by which descriptor, '0'
+// and up; '0' is none.
+const joining = "nobox:ns"
+
+// maxJoin is the highest descriptor that a byte can say.
+const maxJoin = '~' - '0'
+
+// JoiningName is the name that has Entry join the namespaces of two descriptors,
+// the first one 0 for none; "" where it cannot be said.
+func JoiningName(user, net int) string {
+	if user < 0 || user > maxJoin || net < 3 || net > maxJoin {
+		return ""
+	}
+	return joining + string([]byte{byte('0' + user), byte('0' + net)})
+}
+
+// Joined says whether this process was to join namespaces, and what came of it:
+// errnos, 0 for success.
+func Joined() (asked bool, user, net int) { return joined == 1, int(-joinedUser), int(-joinedNet) }
+
+// JoinedBy are the descriptors in a name that JoiningName made.
+func JoinedBy(name string) (user, net int, ok bool) {
+	if len(name) != len(joining)+2 || name[:len(joining)] != joining {
+		return 0, 0, false
+	}
+	return int(name[len(name)-2]) - '0', int(name[len(name)-1]) - '0', true
+}
 
 // Entry also gives the process, and the threads it will have, a timer slack of
 // 10 ms: the runtime's monitor thread sleeps for 20 µs at a time while nobox

@@ -629,9 +629,11 @@ no-new-privileges is accepted, since it always holds.
 		name: "net", aliases: []string{"network"}, arg: "MODE", values: netWords, group: groupNetwork,
 		what: "set up the network",
 		help: "nobox's own (default), lo alone, or the host's",
-		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), or one by a program of the host's (pasta, slirp4netns).
+		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), one by a program of the host's (pasta, slirp4netns), or one that is there already (ns:PATH).
 
 user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun one of a pair of devices takes its place, as --explain says; where that cannot be made either the box has lo alone, and a line says so; asked for by flag, that is an error.
+
+With ns:PATH the box shares the network namespace PATH, such as /proc/PID/ns/net of a process in another box, or in an unshare -Urn. It has to belong to a user namespace that the caller made and that knows the caller by an id, or the caller has to be root there: what root made by ip netns add takes root. The box is made below that user namespace, so that its ids are those which that one has: mostly one.
 
 With host there is no boundary: what listens on the host's loopback is within reach, and before Linux 6.12 its abstract sockets are.
 

@@ -77,6 +77,22 @@ func Main(args []string) int {
 	if inv.Verb != "" {
 		return boxVerb(inv)
 	}
+	if !inv.Detach || inv.Detached {
+		keep := []int{}
+		if inv.StatusFD != 0 {
+			keep = append(keep, inv.StatusFD)
+		}
+		for _, fd := range inv.Options.PreserveFDs {
+			keep = append(keep, fd.FD)
+		}
+		if inv.Detached {
+			keep = append(keep, detachedPipe, detachedLock)
+		}
+		if err := sandbox.EnterNetwork(inv.Options, args, keep); err != nil {
+			sayFailure(sandbox.Diagnose(err, inv.Options, nil))
+			return ExitCannot
+		}
+	}
 	if inv.Review {
 		own := inv.Options.OverlayDir == ""
 		if inv.Explain == "" {

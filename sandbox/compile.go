@@ -89,7 +89,11 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 			v.view.Cgroup, v.view.CgroupFrom = mounts.CgroupWritable, limits.Writable
 		}
 	}
-	b.Host("", "", plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
+	from, why := "", ""
+	if o.Net == NetNS {
+		from, why = o.NetFrom, "nobox has entered that network, and the box shares it"
+	}
+	b.Host(from, why, plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
 	own := namespaces(netOf(&o, f))
 	if net.Beside {

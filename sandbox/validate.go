@@ -221,8 +221,6 @@ func checkNet(o *Options, f *host.Facts) error {
 		return err
 	}
 	switch o.Net {
-	case NetNS:
-		return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New("it is not in this version")}
 	case NetUser:
 		if !f.NetStack {
 			return &Error{What: "set up the network", Flag: o.NetFrom, Cause: errors.New("this nobox was built without its network stack"),
