@@ -19,6 +19,7 @@ type Questions struct {
 	Globs   []Glob          // patterns to be looked up, once
 	Shown   []Shown         // what the box shows, for the patterns
 	FDs     []int           // descriptors that are to be open
+	Keep    string          // a directory in which an overlay is to keep what is written
 	Program string          // of the host's, that makes the box's network
 	Ports   bool            // whether ::1 can be listened at
 	Tun     bool            // whether the caller may open /dev/net/tun
@@ -120,6 +121,8 @@ type Facts struct {
 	OwnDirs   []string        // of nobox's configuration and state, there or not, not resolved
 	OwnFile   string          // nobox's configuration, there or not: it may be a link
 	Mounts    Mounts
+	NoAttrs   bool          // the answer to Keep: its file system has no user.* attributes
+	KeepErr   error         // and why the caller cannot make anything in it
 	Secrets   FileFact      // the caller's list; an Err of ENOENT is none
 	SecretsAt string        // where it is looked for
 	Exe       plan.HostPath // nobox's own binary

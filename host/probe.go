@@ -76,6 +76,12 @@ func Probe(q Questions) Facts {
 		}
 	}
 	f.Mounts = mounts()
+	if q.Keep != "" {
+		// Of one that could be there ENODATA is said; xattr(7).
+		_, err := unix.Getxattr(q.Keep, "user.overlay.opaque", nil)
+		f.NoAttrs = err == unix.EOPNOTSUPP
+		f.KeepErr = unix.Access(q.Keep, unix.W_OK|unix.X_OK)
+	}
 	if q.Cgroups {
 		f.Cgroups = f.cgroups(q.Cgroup)
 	}

@@ -24,8 +24,10 @@ import (
 // Keep is where changes are kept. Each layer has a directory there, named for
 // its source (plan.LayerName), with upper and work below it.
 type Keep struct {
-	Dir  plan.HostPath
-	From string
+	Dir     plan.HostPath
+	From    string
+	NoAttrs bool  // its file system has no user.* attributes
+	Err     error // why nothing can be made in it
 }
 
 // longest is NAME_MAX; limits.h.
@@ -359,8 +361,18 @@ func (m *builder) dissect(o *overlaid) error {
 		return m.f.Mounts.TypeOf(p)
 	}
 	if k := m.v.Keep; k != nil && o.upper {
-		if why := notUpper(typeOf(k.Dir)); why != "" {
+		why := notUpper(typeOf(k.Dir))
+		if why == "" && k.NoAttrs {
+			// mkdir(2) where something was removed would fail, with EIO.
+			if why = "is on a file system without user.* attributes, which an overlay's changes need"; typeOf(k.Dir) != "" {
+				why = "is " + typeOf(k.Dir) + ", without the user.* attributes that an overlay's changes need"
+			}
+		}
+		if why != "" {
 			return &Error{What: "keep changes in " + plan.Quote(string(k.Dir)), Flag: k.From, Cause: errors.New("it " + why), Remedy: "a directory on a local disk can; without one the changes go to memory"}
+		}
+		if k.Err != nil {
+			return &Error{What: "keep changes in " + plan.Quote(string(k.Dir)), Flag: k.From, Cause: k.Err}
 		}
 		if within(string(k.Dir), string(o.source)) || o.source != "/" && within(string(o.source), string(k.Dir)) {
 			return &Error{What: "keep changes in " + plan.Quote(string(k.Dir)), Flag: k.From, Cause: fmt.Errorf("one of it and %s, which is overlaid, holds the other", plan.Quote(string(o.source))), Remedy: "another directory, elsewhere"}

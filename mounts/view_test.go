@@ -595,3 +595,23 @@ func TestAMaskOfNothingInAnOverlayIsAWhiteoutThatIsHeld(t *testing.T) {
 		}
 	}
 }
+
+func TestChangesAreKeptWhereAnOverlayCanKeepThem(t *testing.T) {
+	for typ, want := range map[string]string{
+		"nfs4": "it is a network's file system (nfs4)", "9p": "it is a network's file system (9p)", "fuse.sshfs": "it is fuse.sshfs, which", "vfat": "it is vfat, which",
+		"overlay": "it is overlay, which", "ramfs": "it is ramfs, without the user.* attributes", "ext4": "",
+	} {
+		v := View{Entries: []Entry{{At: nstest.Project, What: Bind, Source: nstest.Project, SourceKind: host.Dir, Overlay: true, From: "--cwd=overlay"}},
+			Keep: &Keep{Dir: "/srv/keep", From: "--overlay-dir", NoAttrs: typ == "ramfs"}}
+		f := nstest.Facts()
+		f.Mounts = host.Mounts{{Device: "8:1", Root: "/", Point: "/", Type: "ext4"}, {Device: "0:50", Root: "/", Point: "/srv/keep", Type: typ}}
+		nstest.Host().Answer(f, host.Questions{Places: v.Places(f)})
+		_, err := v.Steps(&plan.Builder{}, f)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", typ, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), "cannot keep changes in /srv/keep (--overlay-dir): "+want)):
+			t.Errorf("%s: %v, want %s", typ, err, want)
+		}
+	}
+}

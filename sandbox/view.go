@@ -40,6 +40,7 @@ func QuestionsOf(o Options) host.Questions {
 	}
 	if o.OverlayDir != "" {
 		q.Sources = append(q.Sources, o.OverlayDir)
+		q.Keep = o.OverlayDir
 	}
 	q.Program = helpedBy(&o).HelperName()
 	q.Ports = len(o.Publish) > 0
@@ -147,7 +148,7 @@ func newView(o *Options, f *host.Facts) *view {
 	}
 	if o.OverlayDir != "" {
 		s := f.Sources[o.OverlayDir]
-		v.Keep = &mounts.Keep{Dir: s.Resolved, From: o.OverlayDirFrom}
+		v.Keep = &mounts.Keep{Dir: s.Resolved, From: o.OverlayDirFrom, NoAttrs: f.NoAttrs, Err: f.KeepErr}
 		v.Hide = append(v.Hide, mounts.Thing{Path: s.Resolved, Kind: host.Dir, From: o.OverlayDirFrom, Why: "what is kept is not the box's to touch"})
 	}
 	empty := func(at, why string, mode uint32) {
