@@ -409,3 +409,44 @@ func TestStopKillsACommandThatIgnoresTERMAfterItsTime(t *testing.T) {
 		b.end(t, patience)
 	}
 }
+
+func TestAHundredDetachedBoxesAreAllThereAndAllEnd(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	p := newPlace(t)
+	const n = 100
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 20)
+	for i := range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			c := p.command(nobox, "-d", "-r", "--net=none", "--name", fmt.Sprintf("b%02d", i), "--", "sh", "-c", fmt.Sprintf("echo %d; read x; exec sleep 1000", i))
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("box %d: %v: %s", i, err, out)
+			}
+		}()
+	}
+	wg.Wait()
+	names := boxNames(t, p)
+	if len(names) != n {
+		t.Errorf("%d boxes are listed: %v", len(names), names)
+	}
+	if out, err := p.command(nobox, append([]string{"stop", "--time", "0"}, names...)...).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	for i, name := range names {
+		if out, stderr, code := run(t, p.command(nobox, "wait", name), ""); code != 137 {
+			t.Errorf("%s: %d, %s %s", name, code, out, stderr)
+		}
+		if out, _, _ := run(t, p.command(nobox, "logs", name), ""); out != fmt.Sprintf("%d\n", i) {
+			t.Errorf("the log of %s is %q", name, out)
+		}
+	}
+	if out, err := p.command(nobox, append([]string{"rm"}, names...)...).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	p.expectEmpty(t)
+}
