@@ -28,6 +28,9 @@ type Entry struct {
 	Command []Text    `json:"command"`
 	Cwd     Text      `json:"cwd"`
 
+	// Nested: the command is in a user namespace within the box's; plan.Nest.
+	Nested bool `json:"nested,omitempty"`
+
 	Detached bool   `json:"detached,omitempty"` // it is kept when it has ended
 	Ended    *Ended `json:"ended,omitempty"`    // nil while it runs
 }
@@ -259,7 +262,7 @@ func (e Entry) child() (Process, int, bool) {
 			continue
 		}
 		if fd, err := p.Open(); err == nil {
-			if p.direct() {
+			if p.below(e.Nested) {
 				return p, fd, true
 			}
 			unix.Close(fd)
@@ -268,20 +271,28 @@ func (e Entry) child() (Process, int, bool) {
 	return Process{}, -1, false
 }
 
-// direct says whether the process is in a user namespace right below the
-// caller's own, as the box's is: what runs in a box that may make more of them
-// is not to choose which one is joined (CVE-2022-31214). ioctl_nsfs(2).
-func (p Process) direct() bool {
+// below says whether the process is in a user namespace right below the caller's
+// own, as the box's is, or with nested in one right below that: what runs in a box
+// that may make more of them is not to choose which one is joined
+// (CVE-2022-31214). ioctl_nsfs(2).
+func (p Process) below(nested bool) bool {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(p.PID)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
-	defer unix.Close(fd)
-	parent, err := unix.IoctlRetInt(fd, unix.NS_GET_PARENT)
-	if err != nil {
-		return false
+	levels := 1
+	if nested {
+		levels = 2
 	}
-	defer unix.Close(parent)
+	for range levels {
+		parent, err := unix.IoctlRetInt(fd, unix.NS_GET_PARENT)
+		unix.Close(fd)
+		if err != nil {
+			return false
+		}
+		fd = parent
+	}
+	defer unix.Close(fd)
 	var a, b unix.Stat_t
-	return unix.Fstat(parent, &a) == nil && unix.Stat("/proc/self/ns/user", &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+	return unix.Fstat(fd, &a) == nil && unix.Stat("/proc/self/ns/user", &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
 }

@@ -476,7 +476,7 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 // entryOf is what is known of a box before it runs, for which there is room.
 func entryOf(inv *Invocation, args []string, c *boxes.Claim) (boxes.Entry, error) {
 	cwd, _ := os.Getwd()
-	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd), Detached: inv.Detached}
+	e := boxes.Entry{Name: inv.Name, Reaper: !inv.Options.AsPid1, Nested: sandbox.Nested(inv.Options), Since: time.Now(), Args: texts(args), Command: texts(inv.Options.Command), Cwd: boxes.Text(cwd), Detached: inv.Detached}
 	if err := c.Reserve(e); err != nil {
 		c.Release()
 		return e, fmt.Errorf("cannot keep what is to be known of the box (--name %s): %w", inv.Name, bare(err))

@@ -59,7 +59,11 @@ func (m *builder) proc(e *entry) error {
 	tree := m.NewSlot()
 	m.Inside(m.v.Unmasked, e.Why, plan.NewFS{Type: "proc", Attr: procAttr, Into: tree})
 	if len(m.v.NoNamespaces) > 0 {
-		m.Inside("", "the kernel's own limit, beside the filter", plan.LimitNamespaces{Proc: tree, Types: m.v.NoNamespaces})
+		left := 0
+		if m.v.Nested {
+			left = 1
+		}
+		m.Inside("", "the kernel's own limit, beside the filter", plan.LimitNamespaces{Proc: tree, Types: m.v.NoNamespaces, Left: left})
 	}
 	if m.v.FirstPID != 0 && m.onHost(lastPID).Kind != host.None {
 		m.Inside("", "as if nothing had been done beside", plan.FirstPID{Proc: tree, PID: m.v.FirstPID})

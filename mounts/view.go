@@ -38,6 +38,9 @@ type View struct {
 	// covered one cannot be mounted anew in a namespace inside.
 	Unmasked string
 
+	// Nested: the inside goes into one more user namespace once the view is made.
+	Nested bool
+
 	NoNamespaces []string // types of namespaces that the box may make none of
 	FirstPID     int      // the pid that the box's next process gets, 0 to leave that
 

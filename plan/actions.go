@@ -75,12 +75,16 @@ type Event byte
 
 const (
 	EventMapped Event = 'm' // the id maps are written
+	EventNested Event = 'n' // those of the namespace that Nest made are
 	EventGo     Event = 'g' // the host side has nothing left to do before the command
 )
 
 func (e Event) String() string {
-	if e == EventMapped {
+	switch e {
+	case EventMapped:
 		return "the ids are mapped"
+	case EventNested:
+		return "the ids are mapped there as well"
 	}
 	return "the host side is ready"
 }
@@ -516,25 +520,51 @@ func (a Join) String() string {
 }
 func (a Join) Cannot() string { return "join the box" }
 
-// OpenDevpts opens the terminals of the box that was joined, or with Host the
-// host's, by the directory that has its ptmx.
+// OpenDevpts opens the terminals of the box that was joined.
 type OpenDevpts struct {
 	Into Slot `json:"into"`
-	Host bool `json:"host,omitempty"`
 }
 
-func (a OpenDevpts) String() string {
-	if a.Host {
-		return fmt.Sprintf("open the host's terminals as #%d", a.Into)
-	}
-	return fmt.Sprintf("open the box's terminals as #%d", a.Into)
+func (a OpenDevpts) String() string { return fmt.Sprintf("open the box's terminals as #%d", a.Into) }
+func (a OpenDevpts) Cannot() string { return "open /dev/pts of the box" }
+
+// OpenHost opens a directory of the host's that is needed once the root is the
+// box's, or where there is no root of its own: /dev or /proc/sys.
+type OpenHost struct {
+	Path HostPath `json:"path"`
+	Into Slot     `json:"into"`
 }
-func (a OpenDevpts) Cannot() string {
-	if a.Host {
-		return "open /dev"
-	}
-	return "open /dev/pts of the box"
+
+func (a OpenHost) String() string {
+	return fmt.Sprintf("open %s of the host as #%d", quote(string(a.Path)), a.Into)
 }
+func (a OpenHost) Cannot() string { return "open " + quote(string(a.Path)) }
+
+// Nest goes into a user namespace within the box's, with a copy of its mounts,
+// and with namespaces of its own for the rest: Flags are CLONE_NEW*. What is
+// mounted is locked in the copy, as a whole and as it is: no capability of the
+// command's takes a mount off or makes it writable; mount_namespaces(7). The
+// outer namespace is handed out, for MapNested.
+type Nest struct {
+	Flags uint64 `json:"flags"`
+}
+
+func (a Nest) String() string {
+	return "go into namespaces within, where the mounts are locked: " + namespaceNames(a.Flags)
+}
+func (Nest) Cannot() string { return "lock the mounts" }
+
+// MapNested maps the ids of that namespace, each to itself, from within the outer
+// one, which user_namespaces(7) asks for.
+type MapNested struct {
+	UID []IDMap `json:"uid"`
+	GID []IDMap `json:"gid"`
+}
+
+func (a MapNested) String() string {
+	return fmt.Sprintf("map uids %s and gids %s there, from the outer namespace", idmaps(a.UID), idmaps(a.GID))
+}
+func (MapNested) Cannot() string { return "map the ids where the mounts are locked" }
 
 // MapSelf writes a map of one id from the inside, which needs no helper but
 // for which the kernel wants setgroups(2) denied first; user_namespaces(7).
@@ -592,6 +622,7 @@ type MakeTun struct {
 	Name  string `json:"name"`
 	Index uint32 `json:"index"`
 	Into  Slot   `json:"into"`
+	Dev   Slot   `json:"dev,omitempty"` // the host's /dev; 0 is by its path
 }
 
 func (a MakeTun) String() string {
@@ -701,6 +732,7 @@ func (a LocalRoutes) Cannot() string {
 type PingGroups struct {
 	First uint32 `json:"first"`
 	Last  uint32 `json:"last"`
+	Sys   Slot   `json:"sys,omitempty"` // the host's /proc/sys; 0 is by its path
 }
 
 func (a PingGroups) String() string {
@@ -1100,10 +1132,14 @@ func (SessionKeyring) Cannot() string { return "take a new session keyring" }
 // namespace, through the box's procfs; namespaces(7), /proc/sys/user.
 type LimitNamespaces struct {
 	Proc  Slot     `json:"proc"`
-	Types []string `json:"types"` // as in max_TYPE_namespaces
+	Types []string `json:"types"`          // as in max_TYPE_namespaces
+	Left  int      `json:"left,omitempty"` // how many of them the inside itself still makes
 }
 
 func (a LimitNamespaces) String() string {
+	if a.Left > 0 {
+		return fmt.Sprintf("allow %d new namespace, which is the inside's own: %s", a.Left, strings.Join(a.Types, " "))
+	}
 	return "allow no new namespaces: " + strings.Join(a.Types, " ")
 }
 func (a LimitNamespaces) Cannot() string { return "limit the namespaces" }

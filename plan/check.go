@@ -88,6 +88,7 @@ var checks = [...]struct {
 	{"network", badNetwork},
 	{"join", badJoin},
 	{"alone", badAlone},
+	{"nest", badNest},
 	{"helper", badHelper},
 	{"published", badPublished},
 	{"cgroup", badCgroup},
@@ -139,6 +140,9 @@ const (
 	kindFirstPID
 	kindJoin
 	kindOpenDevpts
+	kindOpenHost
+	kindNest
+	kindMapNested
 	kindMapSelf
 	kindSetIDs
 	kindHostname
@@ -252,6 +256,12 @@ func kindOf(a Action) kind {
 		return kindJoin
 	case OpenDevpts:
 		return kindOpenDevpts
+	case OpenHost:
+		return kindOpenHost
+	case Nest:
+		return kindNest
+	case MapNested:
+		return kindMapNested
 	case MapSelf:
 		return kindMapSelf
 	case SetIDs:
@@ -376,7 +386,7 @@ const (
 
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindJoinCgroup: onHost,
-	kindKeep: onHost, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
+	kindKeep: onHost, kindMapNested: onHost, kindNest: needs, kindOpenHost: makes, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
@@ -409,6 +419,7 @@ type survey struct {
 	inside, beside, view, owned, make, need span
 	awaitMapped, awaitGo                    span
 	releaseMapped, releaseGo                span
+	awaitNested, releaseNested              span
 
 	// Room for a plan of common size, so that a check of one allocates little.
 	kinds    [usual]kind
@@ -448,15 +459,21 @@ func surveyOf(p *Plan) *survey {
 		}
 		switch a := step.Do.(type) {
 		case Await:
-			if a.Event == EventGo {
+			switch a.Event {
+			case EventGo:
 				s.awaitGo.add(i)
-			} else {
+			case EventNested:
+				s.awaitNested.add(i)
+			default:
 				s.awaitMapped.add(i)
 			}
 		case Release:
-			if a.Event == EventGo {
+			switch a.Event {
+			case EventGo:
 				s.releaseGo.add(i)
-			} else {
+			case EventNested:
+				s.releaseNested.add(i)
+			default:
 				s.releaseMapped.add(i)
 			}
 		}
@@ -643,7 +660,7 @@ func InNet(a Action) bool {
 func badJoin(s *survey) *CheckError {
 	join, die := s.of[kindJoin], s.of[kindDieWithParent]
 	if join.n == 0 {
-		if d := s.of[kindOpenDevpts]; d.n > 0 && !s.Steps[d.first].Do.(OpenDevpts).Host {
+		if d := s.of[kindOpenDevpts]; d.n > 0 {
 			return s.at(d.first, "no box was joined")
 		}
 		return nil
@@ -703,11 +720,6 @@ func badJoin(s *survey) *CheckError {
 func badAlone(s *survey) *CheckError {
 	keep := s.of[kindKeep]
 	if keep.n == 0 {
-		for i, k := range s.kind {
-			if k == kindOpenDevpts && s.Steps[i].Do.(OpenDevpts).Host {
-				return s.at(i, "the box has terminals of its own")
-			}
-		}
 		return nil
 	}
 	if keep.n > 1 {
@@ -766,6 +778,77 @@ func badAlone(s *survey) *CheckError {
 	for _, p := range a.TCP {
 		if p.Rights&^a.Ports != 0 {
 			return s.at(wall, "a rule for a port gives what is not handled")
+		}
+	}
+	return nil
+}
+
+// badNest: whoever may mount takes off what hides the host's files, and makes them
+// writable, unless the mounts are locked; they are where a copy of them belongs to
+// a namespace within. Nothing but what is mounted then is locked, and the ids
+// that everything after it is about must be there.
+func badNest(s *survey) *CheckError {
+	nest, mapped, open := s.of[kindNest], s.of[kindMapNested], s.of[kindOpenHost]
+	pivot, drop := s.of[kindPivot], s.of[kindDropBounding]
+	if nest.n == 0 && mapped.n+s.releaseNested.n+s.awaitNested.n > 0 {
+		return missing("there is no namespace within")
+	}
+	for i, k := range s.kind {
+		if k != kindOpenHost {
+			continue
+		}
+		switch p := s.Steps[i].Do.(OpenHost).Path; {
+		case nest.n+s.of[kindKeep].n == 0:
+			return s.at(i, "nothing needs the host's")
+		case p != "/dev" && p != "/proc/sys":
+			return s.at(i, "that is for no step to use")
+		case nest.n > 0 && !open.precedes(pivot):
+			return s.at(i, "that would be the box's own")
+		}
+	}
+	if nest.n == 0 {
+		const admin = 1 << unix.CAP_SYS_ADMIN
+		if pivot.n > 0 && drop.n > 0 && s.Steps[drop.first].Do.(DropBounding).Keep&admin != 0 {
+			return s.at(drop.first, "the box could take off what hides the host's files")
+		}
+		return nil
+	}
+	i := nest.first
+	const least = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
+	flags := s.Steps[i].Do.(Nest).Flags
+	switch {
+	case nest.n > 1 || mapped.n != 1 || s.releaseNested.n != 1 || s.awaitNested.n != 1:
+		return s.at(i, "the namespace within is not made, mapped, said to be and waited for, each once")
+	case flags&least != least || other(flags) || flags&(unix.CLONE_NEWPID|unix.CLONE_NEWCGROUP) != 0:
+		return s.at(i, "not the namespaces that lock the mounts, or more")
+	case s.own()&unix.CLONE_NEWNET == 0 && flags&unix.CLONE_NEWNET != 0:
+		return s.at(i, "a network is made that nobody asked for")
+	case pivot.n == 0 || pivot.first > i:
+		return s.at(i, "the root could not be changed any more")
+	case !mapped.precedes(s.releaseNested):
+		return s.at(s.releaseNested.first, "the inside is told that its ids are there before they are")
+	case s.awaitNested.first < i:
+		return s.at(s.awaitNested.first, "the inside waits for what it has not made")
+	}
+	for j := i + 1; j < s.awaitNested.first; j++ {
+		if s.Steps[j].Side == Inside {
+			return s.at(j, "the ids are not mapped there yet")
+		}
+	}
+	for j := range i {
+		switch s.kind[j] {
+		case kindHostname, kindLoopbackUp, kindMakeTun, kindMakeVeth, kindDevice, kindPingGroups, kindSendNamespaces, kindDropBounding, kindSetCaps:
+			return s.at(j, "it is done in namespaces that the process then leaves")
+		}
+	}
+	for _, m := range [...][]IDMap{s.Steps[mapped.first].Do.(MapNested).UID, s.Steps[mapped.first].Do.(MapNested).GID} {
+		if len(m) == 0 {
+			return s.at(mapped.first, "no id is mapped")
+		}
+		for _, l := range m {
+			if l.Box != l.Host || l.Count == 0 {
+				return s.at(mapped.first, "an id is mapped to another one")
+			}
 		}
 	}
 	return nil
@@ -832,7 +915,7 @@ func badIDMap(s *survey) *CheckError {
 // yet: it makes nothing that belongs to anybody.
 func BeforeIDs(a Action) bool {
 	switch a.(type) {
-	case SetUmask, Hostname, LoopbackUp, MakeTun, MakeVeth, Device, DeviceIPv6, SendNet, SendSwitch, EnterNet, PrivateMounts, OpenTree, AttachRoot:
+	case SetUmask, Hostname, LoopbackUp, MakeTun, MakeVeth, Device, DeviceIPv6, SendNet, SendSwitch, EnterNet, PrivateMounts, OpenTree, AttachRoot, OpenHost:
 		return true
 	}
 	return false
@@ -1190,6 +1273,8 @@ func hasNUL(a Action) bool {
 		return nul(string(a.Path)) || slices.ContainsFunc(a.At, nul)
 	case Lock:
 		return nul(string(a.Dir))
+	case OpenHost:
+		return nul(string(a.Path))
 	case StartHelper:
 		return nul(a.Name) || nul(string(a.Path)) || slices.ContainsFunc(a.Args, nul)
 	case LocalRoutes:
@@ -1848,7 +1933,7 @@ func deadlock(s *survey) *CheckError {
 				said++
 			}
 			// The inside hands things out in an order, and they are taken in that.
-			if takes := s.kind[host]; takes == kindTakePTY || takes == kindTakeNamespaces || takes == kindTakeSwitch || takes == kindSeeNamespaces {
+			if takes := s.kind[host]; takes == kindMapNested || takes == kindTakePTY || takes == kindTakeNamespaces || takes == kindTakeSwitch || takes == kindSeeNamespaces {
 				if received == len(sent) || sent[received] != takes {
 					break
 				}
@@ -1868,6 +1953,8 @@ func deadlock(s *survey) *CheckError {
 				sent = append(sent, kindTakeSwitch)
 			case kindShowNamespaces:
 				sent = append(sent, kindSeeNamespaces)
+			case kindNest:
+				sent = append(sent, kindMapNested)
 			}
 			if s.kind[inside] == kindAwait {
 				if heard == said {

@@ -32,12 +32,12 @@ set: MapIDs {"uid":[{"box":0,"host":4294901759,"count":65536}],"gid":[{"box":429
 		`# A kernel has as many capabilities as fit.
 base: reaper
 set: DropBounding {"last":63}`,
-		`# A flag asks for CAP_SYS_ADMIN.
+		`# A flag asks for CAP_SYS_RESOURCE.
 base: reaper
-set: DropBounding {"keep":2097152}
-from: DropBounding --cap-add=SYS_ADMIN
-set: SetCaps {"keep":2097152}
-from: SetCaps --cap-add=SYS_ADMIN`,
+set: DropBounding {"keep":16777216}
+from: DropBounding --cap-add=SYS_RESOURCE
+set: SetCaps {"keep":16777216}
+from: SetCaps --cap-add=SYS_RESOURCE`,
 		`# A flag takes no filter.
 base: reaper
 set: Filter {"own":false,"program":""}

@@ -17,7 +17,7 @@ var everyAction = []Action{
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, ShowNamespaces{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
-	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, Keep{}, AdoptOrphans{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
+	TimerSlack{}, RestoreSignals{}, CloseFiles{}, Exec{}, Securebits{}, Keep{}, AdoptOrphans{}, OpenHost{}, Nest{}, MapNested{}, SessionKeyring{}, LimitNamespaces{}, Filter{}, Landlock{},
 }
 
 func TestEveryActionIsListedHere(t *testing.T) {
@@ -53,6 +53,7 @@ type shape struct {
 	rootfs   bool // a read-only root that lacks mount points
 	network  bool // one in user space
 	veth     bool // without /dev/net/tun
+	nest     bool // whose command may mount
 	alone    bool // held by Landlock alone
 	beside   bool // whose namespace is made beside
 	join     bool // a box that runs, for one more command
@@ -72,6 +73,7 @@ var good = map[string]shape{
 	"rootfs":            {ranges: true, reaper: true, rootfs: true},
 	"network":           {reaper: true, network: true},
 	"veth":              {ranges: true, reaper: true, network: true, veth: true},
+	"nest":              {ranges: true, reaper: true, nest: true},
 	"alone":             {alone: true, terminal: true, reaper: true},
 	"beside":            {ranges: true, network: true, beside: true},
 	"join":              {join: true, terminal: true, reaper: true},
@@ -156,8 +158,13 @@ func (g shape) plan() *Plan {
 		b.Inside("-r", "the kernel lets a process map its own id, and no other, without a helper", MapSelf{IDMap{0, 1000, 1}, IDMap{0, 1000, 1}})
 	}
 	b.Inside("", "modes are as written below", SetUmask{0})
-	b.Inside("--hostname", "", Hostname{"box"})
+	if g.nest {
+		b.Inside("", "", OpenHost{"/dev", b.NewSlot()})
+	} else {
+		b.Inside("--hostname", "", Hostname{"box"})
+	}
 	switch {
+	case g.nest:
 	case g.network:
 		b.Host("", "", StartNet{Args: []string{"--mtu=1500"}})
 		if !g.beside {
@@ -168,7 +175,7 @@ func (g shape) plan() *Plan {
 		b.Inside("", "a network namespace with nothing else in it", LoopbackUp{})
 	}
 	if g.helper {
-		b.Inside("", "", PingGroups{0, 0})
+		b.Inside("", "", PingGroups{})
 		b.Inside("", "", SendNamespaces{})
 		b.Host("", "", TakeNamespaces{})
 		b.Host("-p 8080:80", "", StartForwarder{})
@@ -258,7 +265,7 @@ func (g shape) plan() *Plan {
 
 	proc, keys := b.NewSlot(), b.NewSlot()
 	b.Inside("", "the processes of the box", NewFS{"proc", nil, system, proc})
-	b.Inside("", "", LimitNamespaces{proc, []string{"user"}})
+	b.Inside("", "", LimitNamespaces{Proc: proc, Types: []string{"user"}})
 	if g.beside {
 		b.Inside("", "as if nothing had been done beside", FirstPID{proc, 2})
 	}
@@ -294,6 +301,16 @@ func (g shape) plan() *Plan {
 		b.Inside("", "for who asks about the box, or joins it", ShowNamespaces{})
 		b.Host("", "", SeeNamespaces{})
 	}
+	if g.nest {
+		lines := func() []IDMap { return []IDMap{{0, 0, 1}, {1, 1, ids}} }
+		b.Inside("--cap-add ALL", "", Nest{unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC})
+		b.Host("--cap-add ALL", "", MapNested{lines(), lines()})
+		b.Host("--cap-add ALL", "", Release{EventNested})
+		b.Inside("--cap-add ALL", "", Await{EventNested})
+		b.Inside("", "a change of ids took the tie away", DieWithParent{})
+		b.Inside("--hostname", "", Hostname{"box"})
+		b.Inside("", "", LoopbackUp{})
+	}
 
 	b.Inside("", "", SetUmask{0o022})
 	b.Inside("", "", NewSession{})
@@ -313,7 +330,11 @@ func (g shape) plan() *Plan {
 		ready()
 		b.Inside("", "", LocalRoutes{"tap0", []string{"127.0.0.0/8", "169.254.0.0/16"}})
 	}
-	b.Inside("", "", DropBounding{caps, 40})
+	if g.nest {
+		b.Inside("--cap-add ALL", "", DropBounding{caps | 1<<unix.CAP_SYS_ADMIN, 40})
+	} else {
+		b.Inside("", "", DropBounding{caps, 40})
+	}
 	b.Inside("", "", Securebits{0xef})
 	become := SetIDs{UID: 0, GID: 0}
 	if g.ranges {
@@ -401,7 +422,7 @@ func alone() *Plan {
 	b.Inside("", "who forks twice is waited for as well", AdoptOrphans{})
 	b.Inside("", "", NewSession{})
 	dev, master, peer := b.NewSlot(), b.NewSlot(), b.NewSlot()
-	b.Inside("-t", "", OpenDevpts{Into: dev, Host: true})
+	b.Inside("-t", "", OpenHost{"/dev", dev})
 	b.Inside("-t", "job control, and no way into the caller's terminal", OpenPTY{Devpts: dev, Master: master, Peer: peer, Size: unix.Winsize{Row: 24, Col: 80}})
 	b.Inside("", "nobox relays it to the caller's terminal", SendPTY{master})
 	b.Host("", "", TakePTY{})

@@ -151,6 +151,8 @@ func eventName(v Event) string {
 	switch v {
 	case EventMapped:
 		return "mapped"
+	case EventNested:
+		return "nested"
 	case EventGo:
 		return "go"
 	}

@@ -55,7 +55,7 @@ func readPlan(t *testing.T, b []byte) *Plan {
 			t.Fatalf("there is no action %q", s.Do)
 		}
 		fields := string(raw)
-		for _, e := range []Event{EventMapped, EventGo} {
+		for _, e := range []Event{EventMapped, EventNested, EventGo} {
 			fields = strings.ReplaceAll(fields, `"event":"`+eventName(e)+`"`, fmt.Sprintf(`"event":%d`, e))
 		}
 		v := reflect.New(reflect.TypeOf(do))

@@ -15,6 +15,8 @@ func Makes(a Action) []Slot {
 		return []Slot{a.Master, a.Peer}
 	case OpenDevpts:
 		return []Slot{a.Into}
+	case OpenHost:
+		return []Slot{a.Into}
 	case MakeTun:
 		return []Slot{a.Into}
 	case MakeVeth:
@@ -72,6 +74,14 @@ func Takes(a Action) []Slot {
 		return []Slot{a.Peer}
 	case SendNet:
 		return []Slot{a.Device}
+	case MakeTun:
+		if a.Dev != 0 {
+			return []Slot{a.Dev}
+		}
+	case PingGroups:
+		if a.Sys != 0 {
+			return []Slot{a.Sys}
+		}
 	}
 	return nil
 }

@@ -274,7 +274,7 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 	b.Inside("", "", plan.NewSession{})
 	if terminal {
 		devpts, master, peer := b.NewSlot(), b.NewSlot(), b.NewSlot()
-		b.Inside("-t", "", plan.OpenDevpts{Into: devpts, Host: true})
+		b.Inside("-t", "", plan.OpenHost{Path: "/dev", Into: devpts})
 		b.Inside("-t", "job control, and no way into the caller's terminal", plan.OpenPTY{
 			Devpts: devpts, Master: master, Peer: peer, Size: f.Streams.Size, Termios: f.Streams.Termios})
 		b.Inside("", "nobox relays it to the caller's terminal", plan.SendPTY{Master: master})

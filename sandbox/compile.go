@@ -67,7 +67,8 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	net := network(&o, f)
 	net.Pingers = pingers(ids, who)
 	net.Publish = published(&o, f)
-	net.Beside = net.CanBeside(f)
+	nested := Nested(o)
+	net.Beside = net.CanBeside(f) && !nested
 	net.Listen(b)
 	if k := v.view.Keep; k != nil {
 		b.Host(k.From, "", plan.Lock{Dir: k.Dir})
@@ -108,9 +109,16 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		b.Inside("", "a change of ids took the tie away", plan.DieWithParent{})
 	}
 	b.Inside("", "modes are as written below", plan.SetUmask{Mask: 0})
-	b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
-	net.Steps(b, f)
-
+	ownSteps := func() {
+		b.Inside(flagIf(o.Hostname != "", "--hostname"), "", plan.Hostname{Name: hostname(&o)})
+		net.Steps(b, f)
+	}
+	if nested {
+		nestedHost(b, &net, f)
+		v.view.Nested = true
+	} else {
+		ownSteps()
+	}
 	built, err := v.view.Steps(b, f)
 	if err != nil {
 		return nil, err
@@ -118,6 +126,10 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	pty := built.PTY
 	if n := lacksEtc(&o, f, v, built.NoEtc); n != "" {
 		p.Notes = append(p.Notes, n)
+	}
+	if nested {
+		nest(b, &o, f, ids, caps.from)
+		ownSteps()
 	}
 
 	if o.Shown {
@@ -234,6 +246,43 @@ func enterLate(steps []plan.Step) {
 		}
 		return
 	}
+}
+
+// Nested says whether the command of a box is in a user namespace within the box's:
+// it may mount.
+func Nested(o Options) bool {
+	dropped := slices.ContainsFunc(o.CapDrop, func(d CapRequest) bool { return !d.All && d.Cap == unix.CAP_SYS_ADMIN })
+	return slices.ContainsFunc(o.CapAdd, func(a CapRequest) bool { return a.Cap == unix.CAP_SYS_ADMIN && !a.All || a.All && !dropped })
+}
+
+// nestedHost opens what the network's steps need of the host's, which come when the
+// root is the box's.
+func nestedHost(b *plan.Builder, net *slirp.Network, f *host.Facts) {
+	switch {
+	case net.Mode == slirp.User && f.Has(plan.FactTun):
+		net.Dev = b.NewSlot()
+		b.Inside(net.From, "", plan.OpenHost{Path: "/dev", Into: net.Dev})
+	case net.Mode.HelperName() != "":
+		net.Pingers.Sys = b.NewSlot()
+		b.Inside(net.From, "", plan.OpenHost{Path: "/proc/sys", Into: net.Pingers.Sys})
+	}
+}
+
+// nest locks the mounts: whoever holds CAP_SYS_ADMIN over the namespace that they
+// are in could take off what hides the host's files, and make them writable.
+func nest(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, from string) {
+	self := func(ms []plan.IDMap) (out []plan.IDMap) {
+		for _, m := range ms {
+			out = append(out, plan.IDMap{Box: m.Box, Host: m.Box, Count: m.Count})
+		}
+		return out
+	}
+	b.Inside(from, "it is the namespace within that the command holds CAP_SYS_ADMIN over",
+		plan.Nest{Flags: namespaces(netOf(o, f))&^unix.CLONE_NEWCGROUP | unix.CLONE_NEWUSER})
+	b.Host(from, "", plan.MapNested{UID: self(ids.UID), GID: self(ids.GID)})
+	b.Host(from, "", plan.Release{Event: plan.EventNested})
+	b.Inside(from, "", plan.Await{Event: plan.EventNested})
+	b.Inside("", "a change of ids took the tie away", plan.DieWithParent{})
 }
 
 // awaitLate moves the wait for the id maps behind what can be done without them:

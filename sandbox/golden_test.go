@@ -74,6 +74,7 @@ func scenes() map[string]scene {
 		"home-ro":               {o: Options{Command: id, Home: ShareRO}},
 		"home-rw":               {o: Options{Command: id, Home: ShareRW}},
 		"cwd-ro":                {o: Options{Command: id, Cwd: ShareRO}},
+		"cap-add":               {o: Options{Command: id, CapAdd: []CapRequest{{All: true, From: "--cap-add ALL"}}, Net: NetUser, NetFrom: "--net=user"}},
 		"tier-landlock": {o: Options{Command: id, Tier: TierLandlock, ConnectTCP: []uint16{443, 53}, BindTCP: []uint16{0},
 			Binds: []Bind{{Source: "/srv/data", Target: "/srv/data", NoExec: true, From: "-v /srv/data:/srv/data:noexec"}},
 			Masks: []Mask{{Path: "/etc/passwd", From: "--mask /etc/passwd"}}}},

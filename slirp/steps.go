@@ -34,6 +34,7 @@ type Network struct {
 	Log         plan.HostPath // file for a line on each connection, "" for none
 
 	Pingers plan.PingGroups // the groups of the box
+	Dev     plan.Slot       // the host's /dev, where it is not by its path any more
 	Publish []Port
 	Beside  bool // the namespace is made beside; see CanBeside
 }
@@ -159,7 +160,7 @@ func (n Network) user(b *plan.Builder, inside func(from, why string, do plan.Act
 	})
 	packets := b.NewSlot()
 	if f.Has(plan.FactTun) {
-		inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets}).Needs = plan.FactTun
+		inside(n.From, "", plan.MakeTun{Name: device, Index: deviceIndex, Into: packets, Dev: n.Dev}).Needs = plan.FactTun
 	} else {
 		inside(n.From, "/dev/net/tun: "+f.Refused[plan.FactTun], plan.MakeVeth{Name: device, Index: deviceIndex, MTU: mtu, Address: linkAddress, Into: packets}).Needs = plan.FactVeth
 	}

@@ -281,9 +281,11 @@ func (l *lowerer) setattr(tree arg, a plan.Attr, recursive bool) {
 	l.call(unix.SYS_MOUNT_SETATTR, tree, l.str(""), hex(flags), l.words(f, 0, 0, 0), num(sizeofMountAttr))
 }
 
-func (l *lowerer) writeFile(path, content string) {
+func (l *lowerer) writeFile(path, content string) { l.writeFileIn(cwd(), path, content) }
+
+func (l *lowerer) writeFileIn(dir arg, path, content string) {
 	t := l.temp()
-	l.make(t, unix.SYS_OPENAT, cwd(), l.str(path), hex(unix.O_WRONLY|unix.O_CLOEXEC))
+	l.make(t, unix.SYS_OPENAT, dir, l.str(path), hex(unix.O_WRONLY|unix.O_CLOEXEC))
 	l.call(unix.SYS_WRITE, t, l.str(content), num(len(content))).want = int32(len(content))
 	l.done(t)
 }
@@ -563,13 +565,7 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_SETNS, num(a.FD), hex(a.Flags))
 
 	case plan.OpenDevpts:
-		dir := "/dev/pts"
-		if a.Host {
-			// Its ptmx in /dev/pts is often closed, mode 0000; the one in /dev is
-			// the same, and open.
-			dir = "/dev"
-		}
-		l.make(l.slot(a.Into), unix.SYS_OPENAT2, cwd(), l.str(dir),
+		l.make(l.slot(a.Into), unix.SYS_OPENAT2, cwd(), l.str("/dev/pts"),
 			l.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0, unix.RESOLVE_NO_SYMLINKS), num(sizeofOpenHow))
 
 	case plan.Hostname:
@@ -603,7 +599,11 @@ func (l *lowerer) action(a plan.Action) error {
 		}
 
 	case plan.PingGroups:
-		l.writeFile("/proc/sys/net/ipv4/ping_group_range", fmt.Sprintf("%d %d\n", a.First, a.Last))
+		dir, path := cwd(), "/proc/sys/net/ipv4/ping_group_range"
+		if a.Sys != 0 {
+			dir, path = l.slot(a.Sys), "net/ipv4/ping_group_range"
+		}
+		l.writeFileIn(dir, path, fmt.Sprintf("%d %d\n", a.First, a.Last))
 
 	case plan.LocalRoutes:
 		l.localRoutes(a)
@@ -754,7 +754,11 @@ func (l *lowerer) action(a plan.Action) error {
 
 	case plan.MakeTun:
 		tun := l.slot(a.Into)
-		l.make(tun, unix.SYS_OPENAT, cwd(), l.str("/dev/net/tun"), hex(unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC))
+		dir, path := cwd(), "/dev/net/tun"
+		if a.Dev != 0 {
+			dir, path = l.slot(a.Dev), "net/tun"
+		}
+		l.make(tun, unix.SYS_OPENAT, dir, l.str(path), hex(unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC))
 		// In a new namespace the next number is mostly, not always, 2: some
 		// modules make devices in each.
 		l.call(unix.SYS_IOCTL, tun, hex(unix.TUNSETIFINDEX), l.data(binary.NativeEndian.AppendUint32(nil, a.Index)))
@@ -845,7 +849,8 @@ func (l *lowerer) action(a plan.Action) error {
 	case plan.LimitNamespaces:
 		for _, t := range a.Types {
 			f := l.openIn(l.slot(a.Proc), "sys/user/max_"+t+"_namespaces", unix.O_WRONLY|unix.O_CLOEXEC, 0, resolveInRoot|unix.RESOLVE_NO_SYMLINKS)
-			l.call(unix.SYS_WRITE, f, l.str("0"), num(1)).want = 1
+			text := strconv.Itoa(a.Left)
+			l.call(unix.SYS_WRITE, f, l.str(text), num(len(text))).want = int32(len(text))
 			l.done(f)
 		}
 
@@ -857,6 +862,17 @@ func (l *lowerer) action(a plan.Action) error {
 			return nil
 		}
 		l.filter(a.Program)
+
+	case plan.OpenHost:
+		l.make(l.slot(a.Into), unix.SYS_OPENAT2, cwd(), l.str(string(a.Path)),
+			l.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0, 0), num(sizeofOpenHow))
+
+	case plan.Nest:
+		outer := l.temp()
+		l.make(outer, unix.SYS_OPENAT, cwd(), l.str("/proc/self/ns/user"), hex(unix.O_RDONLY|unix.O_CLOEXEC))
+		l.call(unix.SYS_UNSHARE, hex(int(a.Flags)))
+		l.send(control(), msgUserNS, outer)
+		l.done(outer)
 
 	case plan.AdoptOrphans:
 		l.call(unix.SYS_PRCTL, num(unix.PR_SET_CHILD_SUBREAPER), num(1))

@@ -34,13 +34,13 @@ var inside = []plan.Action{
 	plan.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, plan.RestoreSignals{Ignored: 1, Mask: 2}, plan.CloseFiles{}, plan.TimerSlack{},
 	plan.Securebits{Bits: 0xef}, plan.SessionKeyring{Closed: true}, plan.LimitNamespaces{Proc: 1, Types: []string{"user"}}, plan.Filter{Program: "program "},
 	plan.Landlock{Files: 2, Rules: []plan.LandlockRule{{Path: "/a", Files: 2, MayBeFile: true}}, Streams: [3]uint64{2, 0, 2}, TCP: []plan.LandlockPort{{Port: 443, Rights: 2}}},
-	plan.AdoptOrphans{}, plan.OpenDevpts{Into: 1, Host: true},
+	plan.AdoptOrphans{}, plan.OpenHost{Path: "/dev", Into: 1}, plan.Nest{Flags: unix.CLONE_NEWUSER},
 	plan.SendNamespaces{}, plan.PingGroups{First: 1, Last: 2}, plan.LocalRoutes{Device: "tap0", Prefixes: []string{"127.0.0.0/8", "::1/128"}},
 	plan.Exec{Files: []plan.BoxPath{"/bin/a", "/usr/bin/a"}, Args: []string{"a", "b c"}, Env: []string{"A=1"}},
 }
 
 // outside are those that nobox plays itself.
-var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.JoinCgroup{}, plan.Keep{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{}, plan.SeeNamespaces{},
+var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.JoinCgroup{}, plan.Keep{}, plan.MapNested{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{}, plan.SeeNamespaces{},
 	plan.StartForwarder{}, plan.StartHelper{}, plan.Lock{}}
 
 // actionTypes are the types of plan/actions.go that are actions.

@@ -187,6 +187,8 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 			return errors.New("nothing plays this step")
 		}
 		return o.Cgroup.Play(a)
+	case plan.MapNested:
+		return b.mapNested(a)
 	case plan.Keep:
 		return b.keep(a)
 	case plan.Clone:
