@@ -135,8 +135,8 @@ func TestTheLinesThatHintsNameAreThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, body, _ := strings.Cut(string(src), "func DoctorLine(")
-	body, _, _ = strings.Cut(body, "\n}\n")
+	_, body, _ := strings.Cut(string(src), "func lacking(")
+	body, _, _ = strings.Cut(body, "\nfunc diagnose(")
 	found := regexp.MustCompile(`return "([a-z-]+)"`).FindAllStringSubmatch(body, -1)
 	if len(found) < 6 {
 		t.Fatalf("only %d names in DoctorLine", len(found))

@@ -11,9 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/host"
+	"nobox/idmap"
 	"nobox/landlock"
 	"nobox/mounts"
 	"nobox/plan"
+	"nobox/slirp"
 	"nobox/userns"
 )
 
@@ -46,10 +48,33 @@ type Diagnosis struct {
 // is the cause the last hint names the line of nobox doctor that is about it.
 func Diagnose(err error, o Options, f *host.Facts) Diagnosis {
 	d := diagnose(err, o, f)
-	if line := DoctorLine(err); line != "" {
+	line := DoctorLine(err)
+	if line == "" {
+		line = lacking(err, o, f)
+	}
+	if line != "" {
 		d.Hints = append(slices.Clip(d.Hints), "nobox doctor "+line+" tells whether this machine can, and what would help")
 	}
 	return d
+}
+
+// lacking is the line about what a start lacks that was not tried.
+func lacking(err error, o Options, f *host.Facts) string {
+	var ids *idmap.Error
+	var checked *Error
+	switch {
+	case errors.As(err, &ids):
+		switch {
+		case f.IDs.NewUIDMap.State != host.HelperOK:
+			return "newuidmap"
+		case f.IDs.NewGIDMap.State != host.HelperOK:
+			return "newgidmap"
+		}
+		return "subuid"
+	case errors.As(err, &checked) && helpedBy(&o) != slirp.None && checked.Flag == o.NetFrom:
+		return helpedBy(&o).HelperName()
+	}
+	return ""
 }
 
 // DoctorLine is the line of nobox doctor that is about what failed, "" where
