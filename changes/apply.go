@@ -85,7 +85,8 @@ func within(dir, p string) bool {
 // Apply writes changes back to the trees that they are of: each file at once,
 // by a rename, so that it is the old one or the new one at any moment. What is
 // written is taken out of the set, which makes an interrupted Apply one that
-// goes on where it stopped. done is called behind each change.
+// goes on where it stopped. done is called behind each change. What has no way
+// back, a socket, stays, and is the error once all else is done.
 func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 	if c := s.Conflicts(cs); len(c) > 0 && !force {
 		return &Conflict{c[0].Path}
@@ -110,13 +111,22 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 			done(cs[i])
 		}
 	}
+	var left error
 	for _, c := range cs {
-		if c.Kind != Deleted {
-			if err := s.one(c, notes); err != nil {
-				return err
+		switch {
+		case c.Kind == Deleted:
+			continue
+		case c.Is.Type == "socket" || c.Is.Type == "device":
+			// It stands in nobody's way, and stays.
+			if left == nil {
+				left = &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: fmt.Errorf("it is a %s, which is not written back", c.Is.Type)}
 			}
-			done(c)
+			continue
 		}
+		if err := s.one(c, notes); err != nil {
+			return err
+		}
+		done(c)
 	}
 	// Directories get their modes and times when nothing more is made in them.
 	for i := len(cs) - 1; i >= 0; i-- {
@@ -129,7 +139,7 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 	for _, l := range s.layers {
 		l.tidy("")
 	}
-	return nil
+	return left
 }
 
 // clear has no directory of the upper layer hide the host's as a whole: what it
@@ -332,15 +342,88 @@ func (l *layer) copyFile(dir int, tmp string, c Change) error {
 	}
 	to := os.NewFile(uintptr(fd), tmp)
 	defer to.Close()
-	if _, err := io.Copy(to, from); err != nil {
+	if err := copyData(to, from, st.Size); err != nil {
 		return bare(err)
 	}
 	own(fd, &st)
+	if err := copyAttrs(fd, int(from.Fd())); err != nil {
+		return err
+	}
 	if err := unix.Fchmod(fd, keepBits(c)); err != nil {
 		return err
 	}
 	unix.UtimesNanoAt(dir, tmp, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 	return bare(to.Sync())
+}
+
+// copyData copies a file, holes as holes: a box can make one that is larger than
+// the disk.
+func copyData(to, from *os.File, size int64) error {
+	for at := int64(0); at < size; {
+		data, end, err := nextData(from, at, size)
+		if err != nil {
+			return err
+		}
+		if data >= size {
+			break
+		}
+		for _, f := range []*os.File{from, to} {
+			if _, err := f.Seek(data, io.SeekStart); err != nil {
+				return err
+			}
+		}
+		n, err := io.CopyN(to, from, end-data)
+		if err == io.EOF && n > 0 {
+			err = nil // it became shorter
+		}
+		if err != nil {
+			return err
+		}
+		at = data + n
+	}
+	return to.Truncate(size)
+}
+
+// nextData is the first stretch of a file that is no hole, from at on; size and
+// size if there is none. Without SEEK_DATA all of it is data; lseek(2).
+func nextData(f *os.File, at, size int64) (data, end int64, err error) {
+	data, err = unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+	switch {
+	case err == unix.ENXIO:
+		return size, size, nil
+	case err != nil:
+		return at, size, nil
+	}
+	if end, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE); err != nil {
+		return 0, 0, err
+	}
+	return min(data, size), min(end, size), nil
+}
+
+// copyAttrs gives a file or directory the user.* attributes and the access list
+// of the box's, but for what overlayfs keeps in them. A file system that has none
+// goes without.
+func copyAttrs(to, from int) error {
+	list := make([]byte, 64<<10) // XATTR_LIST_MAX; linux/limits.h
+	n, err := unix.Flistxattr(from, list)
+	if err != nil || n == 0 {
+		return nil
+	}
+	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
+		mine := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
+		if !mine && name != "system.posix_acl_access" && name != "system.posix_acl_default" {
+			continue
+		}
+		n, err := unix.Fgetxattr(from, name, value)
+		if err != nil {
+			continue
+		}
+		if err := unix.Fsetxattr(to, name, value[:n], 0); err != nil && err != unix.EOPNOTSUPP {
+			return fmt.Errorf("the attribute %s: %w", plan.Quote(name), err)
+		}
+	}
+	return nil
 }
 
 // own gives a file the owner that the box's has, where the caller may do that.
@@ -389,7 +472,20 @@ func (l *layer) finishDir(c Change) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return unix.Fchmod(fd, c.Is.Mode)
+	if from, err := openDir(l.upper, c.rel); err == nil && c.Kind == Added {
+		err := copyAttrs(fd, from)
+		unix.Close(from)
+		if err != nil {
+			return err
+		}
+	}
+	if err := unix.Fchmod(fd, c.Is.Mode); err != nil {
+		return err
+	}
+	if c.Kind == Added {
+		unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), []unix.Timespec{c.mtime, c.mtime}, 0)
+	}
+	return nil
 }
 
 // tidy removes directories of the upper layer in which nothing is left that

@@ -382,6 +382,90 @@ func TestOnlyADirectoryOfChangesIsOne(t *testing.T) {
 	}
 }
 
+// What has no way back is in nobody's way.
+func TestASocketIsLeftAndAllElseApplied(t *testing.T) {
+	s := newScene(t)
+	s.begin()
+	s.write(s.upper+"/a", "a")
+	s.must(unix.Mknod(s.upper+"/m.sock", unix.S_IFSOCK|0o644, 0))
+	s.must(unix.Mkfifo(s.upper+"/n", 0o600))
+	s.write(s.upper+"/z/z", "z")
+	set, err := Open(s.keep)
+	s.must(err)
+	cs, err := set.List()
+	s.must(err)
+	n := 0
+	err = set.Apply(cs, false, func(Change) { n++ })
+	set.Close()
+	if err == nil || !strings.Contains(err.Error(), "/m.sock: it is a socket, which is not written back") || n != 4 {
+		t.Errorf("%d, %v", n, err)
+	}
+	for _, p := range []string{"/a", "/n", "/z/z"} {
+		if _, err := os.Lstat(s.host + p); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := s.list(); !slices.Equal(got, []string{"added m.sock"}) {
+		t.Errorf("left: %q", got)
+	}
+}
+
+func TestHolesAttributesAndTimesAreWrittenBack(t *testing.T) {
+	s := newScene(t)
+	const size = 1 << 40
+	sparse := func(p string, at int64, text string) {
+		t.Helper()
+		f, err := os.Create(p)
+		s.must(err)
+		defer f.Close()
+		if err := f.Truncate(size); err != nil {
+			t.Skipf("no file that large here: %v", err)
+		}
+		_, err = f.WriteAt([]byte(text), at)
+		s.must(err)
+	}
+	sparse(s.host+"/same", size/2, "data")
+	sparse(s.host+"/other", size/2, "data")
+	s.begin()
+	sparse(s.upper+"/same", size/2, "data")
+	sparse(s.upper+"/other", size/2, "dada")
+	sparse(s.upper+"/new", size/4, "data")
+	s.write(s.upper+"/d/f", "f")
+	for _, p := range []string{"/new", "/d"} {
+		if err := unix.Setxattr(s.upper+p, "user.mine", []byte("v"), 0); err != nil {
+			t.Skipf("no user attributes here: %v", err)
+		}
+		s.must(unix.Setxattr(s.upper+p, "user.overlay.origin", []byte("x"), 0))
+		then := time.Unix(1e9, 0)
+		s.must(os.Chtimes(s.upper+p, then, then))
+	}
+	if got := s.list(); !slices.Equal(got, []string{"added d", "added d/f", "added new", "modified other"}) {
+		t.Fatalf("%q", got)
+	}
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"/new", "/d"} {
+		var st unix.Stat_t
+		s.must(unix.Lstat(s.host+p, &st))
+		value := make([]byte, 9)
+		n, err := unix.Getxattr(s.host+p, "user.mine", value)
+		if err != nil || string(value[:n]) != "v" || st.Mtim.Sec != 1e9 || st.Blocks > 1<<10 {
+			t.Errorf("%s: %q, %v, %d s, %d blocks", p, value[:max(n, 0)], err, st.Mtim.Sec, st.Blocks)
+		}
+		if _, err := unix.Getxattr(s.host+p, "user.overlay.origin", value); err != unix.ENODATA {
+			t.Errorf("%s has what is overlayfs's: %v", p, err)
+		}
+	}
+	f, err := os.Open(s.host + "/other")
+	s.must(err)
+	defer f.Close()
+	text := make([]byte, 4)
+	if _, err := f.ReadAt(text, size/2); err != nil || string(text) != "dada" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 func TestALockIsOfTheDirectoryThatIsNamed(t *testing.T) {
 	s := newScene(t)
 	fd, err := Lock(s.keep)

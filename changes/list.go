@@ -49,6 +49,7 @@ type Change struct {
 	rel    string // below the layer's source, "" is the source itself
 	inside bool   // deleted with a directory that is deleted, or hidden by one that is new
 	ctime  unix.Timespec
+	mtime  unix.Timespec // of a directory that was added
 }
 
 // A Set is a directory of kept changes.
@@ -410,6 +411,7 @@ func (w *walker) entry(rel string, alone, hides bool) {
 	switch {
 	case !there:
 		w.add(rel, Added, was, is, unix.Timespec{}, false)
+		(*w.out)[len(*w.out)-1].mtime = up.Mtim
 	case was.Type != is.Type:
 		w.add(rel, Type, was, is, low.Ctim, false)
 		if was.Type == "directory" {
@@ -477,15 +479,25 @@ func (w *walker) differ(rel string, was, is int64) bool {
 	}
 	defer b.Close()
 	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
-	for {
-		n, errA := io.ReadFull(a, x)
-		m, errB := io.ReadFull(b, y)
-		if n != m || !bytes.Equal(x[:n], y[:m]) {
+	for at := int64(0); at < is; {
+		// What is a hole in both is the same.
+		dataA, _, errA := nextData(a, at, is)
+		dataB, _, errB := nextData(b, at, is)
+		if errA != nil || errB != nil {
 			return true
 		}
-		if errA != nil || errB != nil {
-			end := func(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
-			return !end(errA) || !end(errB)
+		if at = min(dataA, dataB); at >= is {
+			break
 		}
+		n, errA := a.ReadAt(x, at)
+		m, errB := b.ReadAt(y, at)
+		if n != m || n == 0 || !bytes.Equal(x[:n], y[:m]) {
+			return true
+		}
+		if errA != nil && errA != io.EOF || errB != nil && errB != io.EOF {
+			return true
+		}
+		at += int64(n)
 	}
+	return false
 }
