@@ -27,7 +27,10 @@ func (e *Conflict) Hint() string { return "--force overwrites it; nobox diff sho
 // changes stand against.
 func (s *Set) Conflicts(cs []Change) (out []Change) {
 	for _, c := range cs {
-		if c.Was.Type == "" || c.Was.Type == "directory" && c.Kind == Mode {
+		// What is in a directory has times of its own, and apply itself changes a
+		// directory's. Where only bits differ that are not written back nothing is
+		// lost: an apply that was killed leaves that.
+		if c.Was.Type == "" || c.Was.Type == "directory" || c.Kind == Mode && keepBits(c) == c.Was.Mode {
 			continue
 		}
 		if after(c.ctime, c.layer.since) && s.log[string(c.Path)] != stamp(c.ctime) {
@@ -489,7 +492,8 @@ func (l *layer) finishDir(c Change) error {
 }
 
 // tidy removes directories of the upper layer in which nothing is left that
-// the host has not.
+// the host has not, and whiteouts of what is deleted: an apply that was killed
+// leaves those, and they would hide what the host makes later.
 func (l *layer) tidy(rel string) (empty bool) {
 	ns, err := names(l.upper, rel)
 	if err != nil {
@@ -499,6 +503,11 @@ func (l *layer) tidy(rel string) (empty bool) {
 	for _, n := range ns {
 		p := path.Join(rel, n)
 		st, err := lstat(l.upper, p)
+		if err == nil && whiteout(&st) && st.Mode&0o7777 == 0 {
+			if _, err := lstat(l.lower, p); err == unix.ENOENT && l.forget(p, 0) == nil {
+				continue
+			}
+		}
 		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || !l.tidy(p) {
 			empty = false
 			continue

@@ -235,6 +235,7 @@ func TestAWhiteoutOfAMaskIsNoChange(t *testing.T) {
 	s.whiteout("d/old")
 	s.write(s.host+"/.env", "made since")
 	s.write(s.host+"/d/.env", "made since")
+	s.whiteout("d/stale") // an apply that was killed removed it
 	if got := s.list(); !slices.Equal(got, []string{"deleted d/old"}) {
 		t.Errorf("%q", got)
 	}
@@ -248,6 +249,9 @@ func TestAWhiteoutOfAMaskIsNoChange(t *testing.T) {
 		if _, err := os.Lstat(p); err != nil {
 			t.Error(err)
 		}
+	}
+	if _, err := os.Lstat(s.upper + "/d/stale"); !os.IsNotExist(err) {
+		t.Errorf("the whiteout of what is gone is there: %v", err)
 	}
 	if _, err := os.Lstat(s.host + "/d/old"); !os.IsNotExist(err) {
 		t.Errorf("what the box deleted is there: %v", err)

@@ -363,6 +363,69 @@ func TestAStartThatIsKilledAtAnyStepLeavesNothingOnTheHost(t *testing.T) {
 	}
 }
 
+// An apply that is killed at any of its system calls is gone on with, to the same
+// end.
+func TestAnApplyThatIsKilledAnywhereGoesOnToTheSameEnd(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "strace", "kernel:6.6")
+	p := newPlace(t)
+	host, keep := p.work, p.run+"/keep"
+	must := func(c *exec.Cmd) string {
+		t.Helper()
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", c.Args, err, out)
+		}
+		return string(out)
+	}
+	const before = `mkdir -p d/sub gone becomes opaque && echo host | tee f mode same d/x d/sub/y gone/z becomes/b opaque/o opaque/p file >/dev/null && ln -s f link`
+	const box = `echo box >f; chmod 4700 mode; echo host >same; rm d/x; mkdir new; echo n >new/n; rm -r gone; rm -r becomes; echo file >becomes;
+rm -r opaque; mkdir opaque; echo box >opaque/p; rm file; mkdir file; echo in >file/in; ln -sf d link; echo z >z`
+	must(p.command("mkdir", keep))
+	must(p.command("sh", "-c", before))
+	must(p.command(nobox, "-r", "--net=none", "--cwd=overlay", "--overlay-dir", keep, "--", "sh", "-c", box))
+	must(p.command("cp", "-a", host, p.tmp+"/host"))
+	must(p.command("cp", "-a", keep, p.tmp+"/keep"))
+	again := func() {
+		must(p.command("sh", "-c", `find . -mindepth 1 -delete; cp -a $TMPDIR/host/. . && rm -rf ../run/keep && cp -a $TMPDIR/keep ../run/keep && touch ../run/keep/layer*`))
+	}
+	again()
+	trace := p.tmp + "/trace"
+	must(p.command("strace", "-f", "-qq", "-o", trace, nobox, "apply", keep))
+	want := everything(t, host)
+	if left := must(p.command(nobox, "diff", keep)); left != "" {
+		t.Fatalf("left: %s", left)
+	}
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := 0
+	for _, name := range []string{"renameat", "unlinkat", "mkdirat", "mknodat", "symlinkat", "fchmod", "fremovexattr", "write", "fsync", "utimensat"} {
+		for nth := range strings.Count(string(text), " "+name+"(") {
+			again()
+			inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, nth+1)
+			c := p.command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+name, "-e", inject, nobox, "apply", keep)
+			if e, ok := c.Run().(*exec.ExitError); ok && e.ExitCode() == -1 {
+				killed++
+			}
+			if out, err := p.command(nobox, "apply", keep).CombinedOutput(); err != nil {
+				t.Fatalf("killed at %s %d: %v: %s", name, nth+1, err, out)
+			}
+			if got := everything(t, host); !slices.Equal(got, want) {
+				t.Fatalf("killed at %s %d:\n got %q\nwant %q", name, nth+1, got, want)
+			}
+			if left := must(p.command(nobox, "diff", keep)); left != "" {
+				t.Fatalf("killed at %s %d: left: %s", name, nth+1, left)
+			}
+		}
+	}
+	if killed < 40 {
+		t.Errorf("killed at %d calls only", killed)
+	}
+	t.Logf("killed at %d calls", killed)
+}
+
 // A nthCall is one of a program's system calls: the nth of that name.
 type nthCall struct {
 	name string
