@@ -33,8 +33,6 @@ type resolver struct {
 }
 
 const (
-	maxQuestions = 256
-	maxStreams   = 64
 	// A question is put to each server twice, and answered by SERVFAIL before
 	// the five seconds are over that a resolver waits (resolv.conf(5)): a box
 	// whose host is offline learns it at once, not after minutes.
@@ -52,8 +50,8 @@ func newResolver(n *network) *resolver {
 	return &resolver{
 		network: n,
 		conf:    resolvConf{path: "/etc/resolv.conf"},
-		asking:  make(chan struct{}, maxQuestions),
-		streams: make(chan struct{}, maxStreams),
+		asking:  make(chan struct{}, n.limits.questions),
+		streams: make(chan struct{}, n.limits.streams),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/buffer"
-	gvisor "gvisor.dev/gvisor/pkg/log"
 
 	"nobox/egress"
 )
@@ -17,7 +16,7 @@ import (
 // dropped.
 func closedNetwork(t testing.TB) *network {
 	t.Helper()
-	gvisor.SetTarget(nothing{})
+	hush()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,12 @@ func (n *network) unreachable(about stack.TransportEndpointID, proto tcpip.Trans
 	n.unreachableFor(about.RemoteAddress, about.LocalAddress, proto, ports[:], why)
 }
 
+// netUnknown is what UDP learns of a network without a way to it: Linux tells a
+// program of this one at once, and of "network unreachable" never
+// (net/ipv4/icmp.c, icmp_err_convert). IPv6 has none such (net/ipv6/icmp.c): it
+// learns that the port is unreachable.
+const netUnknown header.ICMPv4Code = 6
+
 // unreachableFor is unreachable about a packet from box to to whose payload
 // begins with head.
 func (n *network) unreachableFor(box, to tcpip.Address, proto tcpip.TransportProtocolNumber, head []byte, why error) {
@@ -42,6 +48,9 @@ func (n *network) unreachable4(box, to tcpip.Address, proto tcpip.TransportProto
 		code = header.ICMPv4NetUnreachable
 	case errors.Is(why, errRefused), errors.Is(why, unix.EACCES), errors.Is(why, unix.EPERM):
 		code = header.ICMPv4AdminProhibited
+	}
+	if code == header.ICMPv4NetUnreachable && proto == header.UDPProtocolNumber {
+		code = netUnknown
 	}
 	const ip, all = header.IPv4MinimumSize, header.IPv4MinimumSize + header.ICMPv4MinimumSize + header.IPv4MinimumSize
 	p := make([]byte, all+len(head))
@@ -68,6 +77,9 @@ func (n *network) unreachable6(box, to tcpip.Address, proto tcpip.TransportProto
 		code = header.ICMPv6NetworkUnreachable
 	case errors.Is(why, errRefused), errors.Is(why, unix.EACCES), errors.Is(why, unix.EPERM):
 		code = header.ICMPv6Prohibited
+	}
+	if code == header.ICMPv6NetworkUnreachable && proto == header.UDPProtocolNumber {
+		code = header.ICMPv6PortUnreachable
 	}
 	const ip, all = header.IPv6MinimumSize, header.IPv6MinimumSize + header.ICMPv6DstUnreachableMinimumSize + header.IPv6MinimumSize
 	p := make([]byte, all+len(head))

@@ -29,7 +29,7 @@ func Main(args []string) int {
 	if runtime.NumCPU() > 4 {
 		runtime.GOMAXPROCS(4)
 	}
-	gvisor.SetTarget(nothing{}) // gVisor's own log tells of packets
+	hush()
 	c, err := ParseConfig(args)
 	if err != nil {
 		say(err.Error())
@@ -98,6 +98,13 @@ func receive() (kind uint32, fd int, err error) {
 		}
 		return uint32(buf[0]) | uint32(buf[1])<<8 | uint32(buf[2])<<16 | uint32(buf[3])<<24, fd, nil
 	}
+}
+
+// hush silences gVisor's own log, which tells of packets. What its packages made
+// at init, to tell of some only now and then, keeps the logger of then.
+func hush() {
+	gvisor.Log().Emitter = nothing{}
+	gvisor.SetTarget(nothing{})
 }
 
 // nothing is where gVisor's log goes.

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	maxPings = 64
 	pingIdle = 10 * time.Second
 )
 
@@ -122,7 +121,7 @@ func (p *pings) echo(id pingID, m []byte) {
 	defer p.mu.Unlock()
 	f := p.flows[id]
 	if f == nil {
-		if len(p.flows) >= maxPings {
+		if len(p.flows) >= p.limits.pings {
 			return
 		}
 		host, err := openPing(t.addr.Addr())

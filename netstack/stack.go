@@ -25,6 +25,7 @@ type network struct {
 	config Config
 	stack  *stack.Stack
 	link   *link
+	limits limits
 	say    func(line string) // to the user
 
 	policy  *policy
@@ -38,7 +39,7 @@ type network struct {
 // newNetwork makes the stack on a link. It answers as every address there is:
 // whatever the box sends comes to one of the forwarders.
 func newNetwork(c Config, l *link, say func(string)) (*network, error) {
-	n := &network{config: c, link: l, say: say}
+	n := &network{config: c, link: l, say: say, limits: ownLimits()}
 	n.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},

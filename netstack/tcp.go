@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// maxConnections are open at once at most; what comes above is reset.
-	maxConnections = 2048
 	// maxDialing may wait for an answer from outside at once; a SYN above that
 	// is dropped, and comes again.
 	maxDialing = 512
@@ -54,6 +52,7 @@ type tcpForward struct {
 	mu    sync.Mutex
 	syns  map[stack.TransportEndpointID][8]byte // what an answer to them must repeat
 	conns map[*connection]struct{}
+	open  int // those, and those that are on their way
 	size  int // of what each may have said, when it was last set for all
 }
 
@@ -118,8 +117,12 @@ func (f *tcpForward) dialFor(r *tcp.ForwarderRequest, at *target) *net.TCPConn {
 		r.Complete(true)
 		return nil
 	}
+	// What comes above the limit is reset.
 	f.mu.Lock()
-	full := len(f.conns) >= maxConnections
+	full := f.open >= f.limits.connections
+	if !full {
+		f.open++
+	}
 	f.mu.Unlock()
 	if full {
 		r.Complete(true)
@@ -127,9 +130,10 @@ func (f *tcpForward) dialFor(r *tcp.ForwarderRequest, at *target) *net.TCPConn {
 	}
 	host, err := dial(t.addr)
 	if err != nil {
+		f.closed()
 		// Only a refusal is a reset; that there is no way, or no answer, is said
-		// by the network.
-		refused := errors.Is(err, unix.ECONNREFUSED)
+		// by the network. One that was reset before it was looked at is refused.
+		refused := errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ECONNRESET)
 		r.Complete(refused)
 		if !refused {
 			f.unreachableFor(id.RemoteAddress, id.LocalAddress, tcp.ProtocolNumber, syn[:], err)
@@ -158,6 +162,7 @@ func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) (sent, 
 	r.Complete(err != nil)
 	if err != nil {
 		host.Close()
+		f.closed()
 		return 0, 0
 	}
 	var out sync.WaitGroup
@@ -166,6 +171,7 @@ func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) (sent, 
 	out.Wait()
 	f.forget(c)
 	c.close()
+	f.closed()
 	return c.sent.Load(), c.received.Load()
 }
 
@@ -214,6 +220,13 @@ func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn) (*connec
 	f.mu.Unlock()
 	c.resize(n)
 	return c, nil
+}
+
+// closed says that there is one less than dialFor has counted.
+func (f *tcpForward) closed() {
+	f.mu.Lock()
+	f.open--
+	f.mu.Unlock()
 }
 
 func (f *tcpForward) forget(c *connection) {
@@ -292,6 +305,11 @@ func (c *connection) toHost() {
 		case *tcpip.ErrWouldBlock:
 			<-c.readable
 		case *tcpip.ErrClosedForReceive:
+			// Whoever asks first learns that it was a reset.
+			if tcp.EndpointState(c.box.State()) == tcp.StateError {
+				c.breakOff()
+				return
+			}
 			c.host.CloseWrite()
 			return
 		default:

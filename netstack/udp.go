@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// maxFlows are kept at once; the one unused for longest makes room.
-	maxFlows = 1024
 	// flowIdle is how long a flow without a datagram in either direction is
 	// kept: RFC 4787, 4.3, wants two minutes.
 	flowIdle = 2 * time.Minute
@@ -71,8 +69,12 @@ func (f *udpForward) packet(id stack.TransportEndpointID, pkt *stack.PacketBuffe
 		return true
 	}
 	fl, err := f.flow(id, to)
-	if err != nil {
-		return !errors.Is(err, errUnreachable)
+	switch {
+	case errors.Is(err, errRefused):
+		return false // unreachable, as a port that nobody listens at
+	case err != nil:
+		f.unreachable(id, header.UDPProtocolNumber, err)
+		return true
 	}
 	fl.last.Store(time.Now().Unix())
 	if _, err = fl.host.Write(data); errors.Is(err, unix.ECONNREFUSED) {
@@ -102,9 +104,6 @@ func datagram(pkt *stack.PacketBuffer) ([]byte, bool) {
 	return data[:n], true
 }
 
-// errUnreachable is told to the box.
-var errUnreachable = errors.New("unreachable")
-
 // flow finds the flow of a datagram, or makes one.
 func (f *udpForward) flow(id stack.TransportEndpointID, to netip.AddrPort) (*flow, error) {
 	f.mu.Lock()
@@ -115,18 +114,17 @@ func (f *udpForward) flow(id stack.TransportEndpointID, to netip.AddrPort) (*flo
 	}
 	t := f.reach("udp", to)
 	if t.err != nil {
-		return nil, errUnreachable
+		return nil, t.err
 	}
 	// Connecting a datagram socket waits for nothing.
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(t.addr))
 	if err != nil {
 		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 			f.evict()
-			return nil, err
 		}
-		return nil, errUnreachable
+		return nil, err
 	}
-	if len(f.flows) >= maxFlows {
+	if len(f.flows) >= f.limits.flows {
 		f.evict()
 	}
 	fl := &flow{id: id, to: to, who: t.who, host: c}

@@ -124,11 +124,10 @@ func doClient(what, arg string) string {
 		if err == nil {
 			return s
 		}
-		var errno syscall.Errno
-		if errors.As(err, &errno) {
-			return unix.ErrnoName(errno)
-		}
-		return err.Error()
+		return errnoName(err)
+	}
+	if s, known := doFault(what, arg); known {
+		return s
 	}
 	switch what {
 	case "tcp": // says hello, and no more, and hears the answer
@@ -237,6 +236,15 @@ func doClient(what, arg string) string {
 		return "all"
 	}
 	return "no such thing: " + what
+}
+
+// errnoName is the name of the errno in an error, or the error.
+func errnoName(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return unix.ErrnoName(errno)
+	}
+	return err.Error()
 }
 
 // ping sends one echo request by a raw socket, as root inside may.
