@@ -155,6 +155,9 @@ func TestNothingGetsOut(t *testing.T) {
 		{"rootfs, read-only", "busybox", []string{"--rootfs", "", "--read-only"}, nil},
 		{"rootfs, caller", "busybox", []string{"-c", "--rootfs", ""}, []string{"write_outside"}},
 		{"no capability", "", []string{"--cap-drop=ALL"}, nil},
+		{"overlay", "", []string{"-r", "--overlay"}, []string{"write_outside"}}, // into the overlay
+		{"home overlaid", "", []string{"-r", "--home=overlay"}, []string{"home_secret"}},
+		{"as pid 1, caller", "", []string{"-c", "--as-pid-1"}, []string{"init_exe", "init_mem", "proc_environ"}},
 	}
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
@@ -211,6 +214,39 @@ func TestNothingGetsOut(t *testing.T) {
 	}
 }
 
+// A command that joins a box is held as the box's own is.
+func TestNothingGetsOutOfABoxByACommandThatJoins(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	for _, flags := range [][]string{nil, {"-r"}, {"-c"}, {"-r", "--as-pid-1"}} {
+		p := newPlace(t)
+		b := layBait(t, p)
+		line := boxed(t, append([]string{"--name", "web"}, flags...), "recorded")
+		line = append(line[:len(line)-2], "sleep", "600")
+		c := p.command(line[0], line[1:]...)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for limit := time.Now().Add(patience); p.command(nobox, "exec", "web", "--", "true").Run() != nil; {
+			if time.Now().After(limit) {
+				t.Fatalf("%q: no box to join", flags)
+			}
+		}
+		all := tryEscape(t, p, b, []string{nobox, "exec", "web", "--", "/tmp/self", "payload:escape"})
+		if err := c.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		c.Wait()
+		for _, x := range probes() {
+			may := slices.Contains(flags, "-r") && x.name == "setgroups_dropped" ||
+				slices.Contains(flags, "--as-pid-1") && (x.name == "init_exe" || x.name == "init_mem" || x.name == "proc_environ") // of the box's own command
+			if f := all[x.name]; f.open && !may {
+				t.Errorf("%q: %s is open: %s", flags, x.name, f.what)
+			}
+		}
+	}
+}
+
 // A flag that loosens opens what it says and nothing else.
 func TestAFlagOpensWhatItSays(t *testing.T) {
 	asUser(t)
@@ -220,6 +256,10 @@ func TestAFlagOpensWhatItSays(t *testing.T) {
 			"sys_open_tree sys_mount_setattr sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_move_mount sys_pivot_root"},
 		{"--cap-add=SYS_ADMIN", "caps sys_unshare_user sys_unshare_time sys_clone_user sys_clone_user_hibits sys_clone_net sys_clone3_user sys_setns " +
 			"sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_open_tree sys_move_mount sys_mount_setattr sys_quotactl sys_fanotify_init sys_syslog sys_perf_event_open sys_bpf"},
+		{"--cap-add=ALL", "caps sys_unshare_user sys_unshare_time sys_clone_user sys_clone_user_hibits sys_clone_net sys_clone3_user sys_setns " +
+			"sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_open_tree sys_move_mount sys_mount_setattr sys_quotactl sys_fanotify_init sys_syslog sys_perf_event_open sys_bpf " +
+			"sys_open_by_handle_at sys_init_module sys_kexec_load sys_reboot sys_swapon sys_settimeofday sys_acct sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
+		{"--security-opt=systempaths=unconfined", "proc_masked"},
 		{"--cap-add=NET_ADMIN", "caps sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
 	} {
 		p := newPlace(t)
