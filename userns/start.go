@@ -519,11 +519,10 @@ func (b *Box) receive() (message, int, error) {
 	var oob [32]byte
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(b.control, buf[:], oob[:], unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
+		// ECONNRESET, once, says that the inside ended without reading all that
+		// nobox had said: what it said itself comes after; unix(7).
+		if err == unix.EINTR || err == unix.ECONNRESET {
 			continue
-		}
-		if err == unix.ECONNRESET {
-			err, n = nil, 0
 		}
 		if err != nil {
 			return message{}, -1, err
