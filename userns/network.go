@@ -162,22 +162,27 @@ func (b *Box) NextNetwork() (string, error) {
 	var buf [2048]byte
 	n, err := unix.Read(b.network, buf[:])
 	switch {
-	case err == unix.EINTR:
+	case err == unix.EINTR, err == unix.ECONNRESET: // the latter comes before what was said last; see receive
 		return "", nil
 	case n > 0 && binary.NativeEndian.Uint32(append(buf[:n:n], 0, 0, 0, 0)) == msgFailed:
-		m := messageOf(append(buf[:n:n], make([]byte, sizeofMessage)...)[:sizeofMessage])
-		var err error = syscall.Errno(m.b)
-		if m.b == 0 {
-			err = fmt.Errorf("of its program %d bytes could be written, not all: a limit on files, or no memory", m.c)
-		}
 		b.cutOff()
 		b.endNetwork()
-		return "", &NetworkError{Start: true, Err: err}
+		return "", notStarted(buf[:n:n])
 	case n > 0:
 		return string(buf[:n]), nil
 	}
 	b.cutOff()
 	return "", &NetworkError{Err: errors.New(exitText(b.endNetwork()))}
+}
+
+// notStarted is what the failure of the calls that start the network's process
+// comes down to.
+func notStarted(msg []byte) *NetworkError {
+	m := messageOf(append(msg, make([]byte, sizeofMessage)...)[:sizeofMessage])
+	if m.b == 0 {
+		return &NetworkError{Start: true, Err: fmt.Errorf("of its program %d bytes could be written, not all: a limit on files, or no memory", m.c)}
+	}
+	return &NetworkError{Start: true, Err: syscall.Errno(m.b)}
 }
 
 // LastNetwork are the lines that the network's process had for the user when the
@@ -187,9 +192,11 @@ func (b *Box) LastNetwork() (lines []string) {
 	for b.network >= 0 {
 		n, _, err := unix.Recvfrom(b.network, buf[:], unix.MSG_DONTWAIT)
 		switch {
-		case err == unix.EINTR:
-		case err != nil || n == 0 || messageOf(buf[:n]).kind == msgFailed:
+		case err == unix.EINTR, err == unix.ECONNRESET:
+		case err != nil || n == 0:
 			return lines
+		case binary.NativeEndian.Uint32(append(buf[:n:n], 0, 0, 0, 0)) == msgFailed:
+			return append(lines, notStarted(buf[:n:n]).Error())
 		default:
 			lines = append(lines, string(buf[:n]))
 		}
