@@ -164,6 +164,8 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	mayMount := o.AllowUserns || caps.keep&(1<<unix.CAP_SYS_ADMIN) != 0
 	if wall, ok := landlock.Wall(f.Landlock, b.Steps, !mayMount, f.StreamFiles); ok && f.Has(plan.FactLandlock) {
 		b.Inside("", "a second wall", wall).Needs = plan.FactLandlock
+	} else if ok {
+		p.Notes = append(p.Notes, "the box goes without Landlock as a second wall: "+f.Refused[plan.FactLandlock])
 	}
 	if filter.Own {
 		b.Inside(filterFrom, "pid 1 keeps to it as well", filter)

@@ -312,3 +312,13 @@ func TestNothingElseOfTheHostIsWritable(t *testing.T) {
 		}
 	}
 }
+
+func TestABoxThatGoesWithoutLandlockSaysSo(t *testing.T) {
+	s := scene{o: Options{Command: []string{"id"}}, f: func(f *host.Facts) {
+		f.Refused = map[plan.Fact]string{plan.FactLandlock: "argument list too long"}
+	}}
+	p := s.plan(t)
+	if len(actions[plan.Landlock](p)) > 0 || !slices.Contains(p.Notes, "the box goes without Landlock as a second wall: argument list too long") {
+		t.Errorf("notes %q", p.Notes)
+	}
+}
