@@ -723,6 +723,15 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		},
 	},
 	{
+		name: "client-address", group: groupNetwork,
+		what: "show servers their clients",
+		help: "behind -p servers see who connects",
+		long: `Lets servers behind published ports see the address and port of whoever connects, as they would on the host, for logs and rules of their own: without it all of them connect from 127.0.0.1 or ::1. It needs a server that listens on 127.0.0.1, or at all addresses, for clients by IPv4, and on ::1 likewise for those by IPv6; others are seen as before. The forwarder keeps CAP_NET_RAW in the box's network for it. It goes with -p at the start.
+
+  nobox -p 0.0.0.0:8080:80 --client-address -- ./server`,
+		set: func(v string, o *Invocation) error { return onOff(v, &o.Options.Clients) },
+	},
+	{
 		name: "host-port", arg: "PORT", repeat: true, group: groupNetwork,
 		what: "open the host's port",
 		help: "open a port of the host's loopback to the box",

@@ -414,9 +414,17 @@ func (SeeNamespaces) Cannot() string { return "receive the ids of the box's name
 // StartForwarder starts nobox's forwarder in the box's user and network
 // namespaces and no other of the box's: it connects there what comes in by the
 // sockets of Listen.
-type StartForwarder struct{}
+//
+// With Visible the forwarder connects from the address of whoever connects to
+// it, for which it keeps CAP_NET_RAW in that network.
+type StartForwarder struct {
+	Visible bool `json:"visible,omitempty"`
+}
 
-func (StartForwarder) String() string {
+func (a StartForwarder) String() string {
+	if a.Visible {
+		return "start the forwarder of the published ports, in the box's user and network namespaces alone, with CAP_NET_RAW there, to connect as its clients"
+	}
 	return "start the forwarder of the published ports, in the box's user and network namespaces alone"
 }
 func (StartForwarder) Cannot() string { return "start the forwarder" }
@@ -726,6 +734,18 @@ func (a LocalRoutes) String() string {
 func (a LocalRoutes) Cannot() string {
 	return fmt.Sprintf("keep %s in the box", strings.Join(a.Prefixes, " and "))
 }
+
+// ClientRoutes leads to the forwarder what a server on the box's loopback
+// answers, whoever it is for, in a routing table of its own: the forwarder
+// connects from addresses that are not the box's. IPv6 says whether there is that.
+type ClientRoutes struct {
+	IPv6 bool `json:"ipv6,omitempty"`
+}
+
+func (ClientRoutes) String() string {
+	return "lead what is sent from loopback addresses back to loopback, whoever it is for"
+}
+func (ClientRoutes) Cannot() string { return "lead answers back to the forwarder" }
 
 // PingGroups lets these groups of the box send echo requests without a
 // capability, as ping(8) does; icmp(7), ping_group_range.

@@ -157,6 +157,7 @@ const (
 	kindSendNamespaces
 	kindLocalRoutes
 	kindPingGroups
+	kindClientRoutes
 	kindPrivateMounts
 	kindOpenTree
 	kindCopyTree
@@ -290,6 +291,8 @@ func kindOf(a Action) kind {
 		return kindLocalRoutes
 	case PingGroups:
 		return kindPingGroups
+	case ClientRoutes:
+		return kindClientRoutes
 	case PrivateMounts:
 		return kindPrivateMounts
 	case OpenTree:
@@ -388,7 +391,7 @@ var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindMapNested: onHost, kindNest: needs, kindOpenHost: makes, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
-	kindLocalRoutes: needs, kindPingGroups: needs,
+	kindLocalRoutes: needs, kindPingGroups: needs, kindClientRoutes: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views, kindFirstPID: views, kindHoldNet: makes, kindEnterNet: needs,
 	kindPrivateMounts: views, kindEnterTree: views, kindDetach: views, kindAttachRoot: views, kindAttach: views, kindAttachIn: views,
@@ -2116,7 +2119,7 @@ func badNetwork(s *survey) *CheckError {
 		}
 	}
 	if s.own()&unix.CLONE_NEWNET == 0 {
-		for _, t := range [...]span{s.of[kindLoopbackUp], tun, veth, device, s.of[kindLocalRoutes], s.of[kindPingGroups]} {
+		for _, t := range [...]span{s.of[kindLoopbackUp], tun, veth, device, s.of[kindLocalRoutes], s.of[kindPingGroups], s.of[kindClientRoutes]} {
 			if t.n > 0 {
 				return s.at(t.first, "a network device of the host's is changed")
 			}
@@ -2148,7 +2151,7 @@ func badNetwork(s *survey) *CheckError {
 		case !linkAddress(made.Address):
 			return s.at(i, "a link address that no device has")
 		}
-		for _, t := range [...]span{s.of[kindLoopbackUp], s.of[kindLocalRoutes], s.of[kindPingGroups], s.of[kindSendNamespaces], s.view, give} {
+		for _, t := range [...]span{s.of[kindLoopbackUp], s.of[kindLocalRoutes], s.of[kindPingGroups], s.of[kindClientRoutes], s.of[kindSendNamespaces], s.view, give} {
 			if t.n > 0 && t.first < i {
 				return s.at(t.first, "the process leaves that network namespace again")
 			}
@@ -2305,6 +2308,10 @@ func badPublished(s *survey) *CheckError {
 				return s.at(i, "a socket is bound to what is no address")
 			}
 		}
+	}
+	routes := s.of[kindClientRoutes]
+	if visible := s.Steps[start.first].Do.(StartForwarder).Visible; visible != (routes.n > 0) {
+		return s.at(start.first, "answers to clients do not come back, or come back to nobody")
 	}
 	switch {
 	case s.own()&unix.CLONE_NEWNET == 0:

@@ -42,6 +42,8 @@ type Listed struct {
 
 // served are the ports that this process serves.
 type served struct {
+	visible bool // servers see the address of who connects; client.go
+
 	mu    sync.Mutex
 	ports map[string]*open // by proto and where
 }
@@ -73,7 +75,7 @@ func (s *served) serve(p Port) error {
 			return errors.New("a socket that is not udp")
 		}
 		o.Proto, o.Where, o.Closer = "udp", u.LocalAddr().String(), u
-		go newUDP(u, p.Box).serve()
+		go newUDP(u, p.Box, s.visible).serve()
 	} else {
 		l, err := net.FileListener(f)
 		if err != nil {
@@ -83,7 +85,7 @@ func (s *served) serve(p Port) error {
 		if p.Path != "" {
 			o.Proto, o.Where = "unix", p.Path
 		}
-		go serveTCP(l, p.Box)
+		go serveTCP(l, p.Box, s.visible)
 	}
 	s.mu.Lock()
 	s.ports[o.key()] = o

@@ -82,6 +82,10 @@ func ControlArg(fd int) string {
 
 const controlArg = "control:"
 
+// VisibleArg is the argument that has servers see who their clients are. It
+// stands before the ports.
+const VisibleArg = "visible"
+
 // Main is the forwarder. It returns its exit code when nobox is gone, or at
 // once when it cannot work.
 func Main(args []string) int {
@@ -90,6 +94,10 @@ func Main(args []string) int {
 	all := newServed()
 	defer all.stopAll()
 	for _, a := range args {
+		if a == VisibleArg {
+			all.visible = true
+			continue
+		}
 		if rest, ok := strings.CutPrefix(a, controlArg); ok {
 			var fd int
 			var from namespace

@@ -41,7 +41,7 @@ func published(t *testing.T, port uint16) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go serveTCP(l, port)
+	go serveTCP(l, port, false)
 	return l.Addr().String()
 }
 
@@ -211,7 +211,7 @@ func publishedUDP(t *testing.T, at string, port uint16, idle time.Duration) (*ud
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	u := newUDP(c.(*net.UDPConn), port)
+	u := newUDP(c.(*net.UDPConn), port, false)
 	u.idle = idle
 	go u.serve()
 	return u, c.LocalAddr().(*net.UDPAddr).AddrPort()

@@ -28,12 +28,12 @@ type stream interface {
 	CloseWrite() error
 }
 
-func serveTCP(l net.Listener, port uint16) {
+func serveTCP(l net.Listener, port uint16, visible bool) {
 	for {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			go carry(c.(stream), port)
+			go carry(c.(stream), port, visible)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -45,8 +45,8 @@ func serveTCP(l net.Listener, port uint16) {
 }
 
 // carry joins a client with the server in the box.
-func carry(client stream, port uint16) {
-	server, err := dial(port)
+func carry(client stream, port uint16, visible bool) {
+	server, err := dial(port, clientOf(client, visible))
 	if err != nil {
 		reset(client)
 		return
@@ -62,11 +62,11 @@ func carry(client stream, port uint16) {
 	server.Close()
 }
 
-func dial(port uint16) (stream, error) {
+func dial(port uint16, client netip.AddrPort) (stream, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
 	var first error
-	for _, a := range inside {
-		c, err := d.Dial("tcp", netip.AddrPortFrom(a, port).String())
+	for _, a := range order(client) {
+		c, err := dialAs(d, "tcp", client, netip.AddrPortFrom(a, port))
 		if err == nil {
 			return c.(stream), nil
 		}

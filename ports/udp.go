@@ -43,14 +43,15 @@ type session struct {
 type udp struct {
 	outside  *net.UDPConn
 	port     uint16
+	visible  bool
 	any      bool // the socket is bound to no address
 	idle     time.Duration
 	mu       sync.Mutex
 	sessions map[clientKey]*session
 }
 
-func newUDP(c *net.UDPConn, port uint16) *udp {
-	u := &udp{outside: c, port: port, idle: udpIdle, sessions: map[clientKey]*session{}}
+func newUDP(c *net.UDPConn, port uint16, visible bool) *udp {
+	u := &udp{outside: c, port: port, visible: visible, idle: udpIdle, sessions: map[clientKey]*session{}}
 	local := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
 	if u.any = local.IsUnspecified(); u.any {
 		if raw, err := c.SyscallConn(); err == nil {
@@ -97,11 +98,16 @@ func (u *udp) pass(key clientKey, datagram []byte) {
 	if len(u.sessions) >= udpClients {
 		u.forgetOldest()
 	}
-	for _, a := range inside {
-		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, u.port)))
+	client := netip.AddrPort{}
+	if u.visible {
+		client = netip.AddrPortFrom(key.from.Addr().Unmap(), key.from.Port())
+	}
+	for _, a := range order(client) {
+		conn, err := dialAs(net.Dialer{}, "udp", client, netip.AddrPortFrom(a, u.port))
 		if err != nil {
 			continue
 		}
+		c := conn.(*net.UDPConn)
 		c.Write(datagram)
 		if refused(c) {
 			c.Close() // nobody is there: the next datagram asks again

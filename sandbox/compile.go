@@ -67,6 +67,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	net := network(&o, f)
 	net.Pingers = pingers(ids, who)
 	net.Publish = published(&o, f)
+	net.Visible = flagIf(o.Clients, "--client-address")
 	nested := Nested(o)
 	net.Beside = net.CanBeside(f) && !nested
 	net.Listen(b)

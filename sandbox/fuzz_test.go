@@ -247,6 +247,7 @@ func (d *die) options() Options {
 				p.Last += 9
 			}
 			o.Publish = append(o.Publish, p)
+			o.Clients = o.Clients || d.one(3)
 		}
 	}
 	amount := func(flag string, values ...uint64) Amount {

@@ -46,6 +46,7 @@ type Options struct {
 
 	MTU        int       // --mtu, 0 is the default
 	HostPorts  []uint16  // --host-port
+	Clients    bool      // --client-address
 	AddHosts   []AddHost // --add-host
 	DNS        []string  // --dns, addresses
 	DNSSearch  []string  // --dns-search

@@ -111,8 +111,9 @@ func (f Forwarder) PublishMore(box Options, more []Publish) (notes []string, err
 		for _, p := range all {
 			files = append(files, p.FD)
 		}
+		// A box that was started without -p has no routes for --client-address.
 		args := append([]string{ports.Name, ports.ControlArg(control)}, ports.Args(all)...)
-		err = userns.Forward(f.Process, f.Nobox, args, files)
+		err = userns.Forward(f.Process, f.Nobox, args, files, false)
 	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		err = fmt.Errorf("its network cannot be entered: %w", err)

@@ -208,7 +208,11 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int) (Result,
 			}
 			all = append(all, forwarded(p)...)
 		}
-		args = append([]string{ports.Name}, ports.Args(all)...)
+		args = []string{ports.Name}
+		if o.Clients {
+			args = append(args, ports.VisibleArg)
+		}
+		args = append(args, ports.Args(all)...)
 		if h.PortsSocket != nil {
 			fd, err := h.PortsSocket()
 			if err != nil {

@@ -274,6 +274,9 @@ func checkPublish(o *Options, f *host.Facts) error {
 			}
 		}
 	}
+	if o.Clients && len(o.Publish) == 0 {
+		return &Error{What: "show servers their clients", Flag: "--client-address", Cause: errors.New("it goes with -p, and there is none")}
+	}
 	if n := 2 * len(o.Publish); n > int(f.NoFile[1])-minFiles && f.NoFile[1] < 1<<30 {
 		return &Error{What: "publish ports", Flag: o.Publish[0].From, Cause: fmt.Errorf("they need %d descriptors, and the limit is %d", n, f.NoFile[1])}
 	}

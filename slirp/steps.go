@@ -36,7 +36,8 @@ type Network struct {
 	Pingers plan.PingGroups // the groups of the box
 	Dev     plan.Slot       // the host's /dev, where it is not by its path any more
 	Publish []Port
-	Beside  bool // the namespace is made beside; see CanBeside
+	Visible string // the flag by which servers see who their clients are, "" without
+	Beside  bool   // the namespace is made beside; see CanBeside
 }
 
 // CanBeside says whether the network's namespace can be made along with the
@@ -106,10 +107,14 @@ func (n Network) Steps(b *plan.Builder, f *host.Facts) {
 	if name == "" {
 		from = n.Publish[0].From
 	}
+	visible := n.Visible != "" && len(n.Publish) > 0
+	if visible {
+		b.Inside(n.Visible, "a server answers who connected, and the forwarder is who it was", plan.ClientRoutes{IPv6: f.Has(plan.FactIPv6) && f.IPv6Loopback})
+	}
 	b.Inside(from, "", plan.SendNamespaces{})
 	b.Host(from, "", plan.TakeNamespaces{})
 	if len(n.Publish) > 0 {
-		b.Host(n.Publish[0].From, "what comes in does not pass the box's device", plan.StartForwarder{})
+		b.Host(n.Publish[0].From, "what comes in does not pass the box's device", plan.StartForwarder{Visible: visible})
 	}
 	if name != "" {
 		b.Host(n.From, "", plan.StartHelper{Name: name, Path: f.NetHelper.Path, Args: n.Mode.helperArgs(), Ready: n.Mode.helperReady()})

@@ -456,7 +456,7 @@ func (b *Box) published() (ps []Published) {
 // startForwarder starts nobox's own program as the forwarder; see package
 // ports. It is the player that makes it so, in a process that has one thread:
 // only such a one can enter a user namespace (setns(2)).
-func (b *Box) startForwarder(args []string, files []int) error {
+func (b *Box) startForwarder(args []string, files []int, visible bool) error {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -477,7 +477,7 @@ func (b *Box) startForwarder(args []string, files []int) error {
 		return err
 	}
 	defer func() { r.free() }()
-	r, m, err := place(r, b.forwarderProgram(args, files), uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
+	r, m, err := place(r, b.forwarderProgram(args, files, visible), uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
 	if err != nil {
 		unix.Close(ends[0])
 		return err
@@ -500,7 +500,7 @@ const forwarderControl = 3
 
 // forwarderProgram are the calls that become the forwarder, which has the
 // listening sockets and these files.
-func (b *Box) forwarderProgram(args []string, files []int) *program {
+func (b *Box) forwarderProgram(args []string, files []int, visible bool) *program {
 	l := &lowerer{next: slotBase + 1, arena: make([]byte, 8, 8<<10)}
 	l.dieWithParent()
 	l.call(unix.SYS_SETSID)
@@ -513,7 +513,7 @@ func (b *Box) forwarderProgram(args []string, files []int) *program {
 	}
 	l.call(unix.SYS_SETNS, num(b.userNS), hex(unix.CLONE_NEWUSER))
 	l.call(unix.SYS_SETNS, num(b.netNS), hex(unix.CLONE_NEWNET))
-	l.becomeForwarder(args, files, 1)
+	l.becomeForwarder(files, 1, visible)
 	if byItself {
 		// It has, or may come to have, a socket to remove when nobox is gone, and
 		// ends by itself then.
@@ -524,8 +524,9 @@ func (b *Box) forwarderProgram(args []string, files []int) *program {
 }
 
 // becomeForwarder are the last calls before the forwarder's program, which keeps
-// files and has /dev/null for the streams up to last.
-func (l *lowerer) becomeForwarder(args []string, files []int, last int) {
+// files and has /dev/null for the streams up to last. It has no capability or, to
+// connect as its clients, CAP_NET_RAW, whoever it is inside.
+func (l *lowerer) becomeForwarder(files []int, last int, visible bool) {
 	devnull := l.temp()
 	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
 	for fd := range last + 1 {
@@ -534,7 +535,12 @@ func (l *lowerer) becomeForwarder(args []string, files []int, last int) {
 	for _, fd := range files {
 		l.call(unix.SYS_FCNTL, num(fd), num(unix.F_SETFD), num(0))
 	}
-	l.capset(0, 0)
+	if visible {
+		l.capset(1<<unix.CAP_NET_RAW, 1<<unix.CAP_NET_RAW)
+		l.call(unix.SYS_PRCTL, num(unix.PR_CAP_AMBIENT), num(unix.PR_CAP_AMBIENT_RAISE), num(unix.CAP_NET_RAW), num(0), num(0))
+	} else {
+		l.capset(0, 0)
+	}
 	l.call(unix.SYS_PRCTL, num(unix.PR_SET_NO_NEW_PRIVS), num(1))
 	l.call(unix.SYS_PRCTL, num(unix.PR_SET_TIMERSLACK), num(50000))
 	l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(0), null(), num(sizeofSigset))
@@ -555,7 +561,7 @@ func Listen(a plan.Listen, from string) (Published, error) {
 // the box, with which it ends.
 //
 // Preconditions: as Start; the descriptors are above 3.
-func Forward(process, nobox int, args []string, files []int) error {
+func Forward(process, nobox int, args []string, files []int, visible bool) error {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -571,7 +577,7 @@ func Forward(process, nobox int, args []string, files []int) error {
 	l.call(unix.SYS_CHDIR, l.str("/"))
 	l.call(unix.SYS_SETNS, num(process), hex(unix.CLONE_NEWUSER|unix.CLONE_NEWNET))
 	l.call(unix.SYS_DUP3, num(nobox), num(forwarderControl), num(0))
-	l.becomeForwarder(args, files, unix.Stderr)
+	l.becomeForwarder(files, unix.Stderr, visible)
 	l.call(unix.SYS_EXECVE, l.str("/proc/self/exe"), l.vector(args), l.vector(nil))
 	r, err := newRegion(0) // place makes one that is large enough
 	if err != nil {

@@ -774,6 +774,9 @@ func (l *lowerer) action(a plan.Action) error {
 	case plan.MakeVeth:
 		l.veth(a)
 
+	case plan.ClientRoutes:
+		l.clientRoutes(a)
+
 	case plan.SendSwitch:
 		t := l.temp()
 		l.make(t, unix.SYS_SOCKET, num(unix.AF_NETLINK), num(unix.SOCK_RAW|unix.SOCK_CLOEXEC), num(unix.NETLINK_SOCK_DIAG))

@@ -35,7 +35,7 @@ var inside = []plan.Action{
 	plan.Securebits{Bits: 0xef}, plan.SessionKeyring{Closed: true}, plan.LimitNamespaces{Proc: 1, Types: []string{"user"}}, plan.Filter{Program: "program "},
 	plan.Landlock{Files: 2, Rules: []plan.LandlockRule{{Path: "/a", Files: 2, MayBeFile: true}}, Streams: [3]uint64{2, 0, 2}, TCP: []plan.LandlockPort{{Port: 443, Rights: 2}}},
 	plan.AdoptOrphans{}, plan.OpenHost{Path: "/dev", Into: 1}, plan.Nest{Flags: unix.CLONE_NEWUSER},
-	plan.SendNamespaces{}, plan.PingGroups{First: 1, Last: 2}, plan.LocalRoutes{Device: "tap0", Prefixes: []string{"127.0.0.0/8", "::1/128"}},
+	plan.SendNamespaces{}, plan.PingGroups{First: 1, Last: 2}, plan.ClientRoutes{IPv6: true}, plan.LocalRoutes{Device: "tap0", Prefixes: []string{"127.0.0.0/8", "::1/128"}},
 	plan.Exec{Files: []plan.BoxPath{"/bin/a", "/usr/bin/a"}, Args: []string{"a", "b c"}, Env: []string{"A=1"}},
 }
 

@@ -76,3 +76,37 @@ func localRoute(p netip.Prefix) []byte {
 	u16(unix.RTA_OIF)
 	return b
 }
+
+// clientTable is a routing table that the kernel has no use of its own for.
+const clientTable = 123
+
+// clientRoutes adds a rule and a route for each family: what a process sends from
+// a loopback address is for this host, whatever it is sent to; linux/fib_rules.h.
+func (l *lowerer) clientRoutes(a plan.ClientRoutes) {
+	const frActToTbl, fraSrc, fraIifname = 1, 2, 3
+	lo := binary.NativeEndian.AppendUint32(nil, 1) // its index, in every namespace
+	s := l.temp()
+	l.make(s, unix.SYS_SOCKET, num(unix.AF_NETLINK), num(unix.SOCK_RAW|unix.SOCK_CLOEXEC), num(unix.NETLINK_ROUTE))
+	answer := l.data(make([]byte, 256))
+	send := func(msg []byte) {
+		l.call(unix.SYS_SENDTO, s, l.data(msg), num(len(msg)), num(0), null(), num(0)).want = int32(len(msg))
+		o := l.call(unix.SYS_RECVFROM, s, answer, num(256), hex(unix.MSG_DONTWAIT), null(), null())
+		o.want = 0
+		o.ignore[0] = uint8(unix.EAGAIN)
+	}
+	for _, from := range []string{"127.0.0.0/8", "::1/128"} {
+		p := netip.MustParsePrefix(from)
+		family := byte(unix.AF_INET)
+		if p.Addr().Is6() {
+			if !a.IPv6 {
+				continue
+			}
+			family = unix.AF_INET6
+		}
+		rule := []byte{family, 0, byte(p.Bits()), 0, clientTable, 0, 0, frActToTbl, 0, 0, 0, 0} // struct fib_rule_hdr
+		send(linkMessage(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rule, nlattr(fraSrc, p.Addr().AsSlice()), nlattr(fraIifname, []byte("lo\x00"))))
+		route := []byte{family, 0, 0, 0, clientTable, unix.RTPROT_STATIC, unix.RT_SCOPE_HOST, unix.RTN_LOCAL, 0, 0, 0, 0} // struct rtmsg
+		send(linkMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, route, nlattr(unix.RTA_OIF, lo)))
+	}
+	l.done(s)
+}

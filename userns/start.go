@@ -231,7 +231,7 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 		return b.seeNamespaces()
 	case plan.StartForwarder:
 		args, files := o.Forwarder(b.published())
-		return b.startForwarder(args, files)
+		return b.startForwarder(args, files, a.Visible)
 	case plan.StartHelper:
 		return b.startNetHelper(a)
 	case plan.TakePTY:
