@@ -43,6 +43,35 @@ func layBait(t *testing.T, p place) bait {
 	b["socket"] = filepath.Join(p.home, "s")
 	answer(net.Listen("unix", b["socket"]))
 	b["tcp"] = answer(net.Listen("tcp", "127.0.0.1:0")).Addr().String()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { udp.Close() })
+	go func() {
+		var buf [16]byte
+		for {
+			_, from, err := udp.ReadFrom(buf[:])
+			if err != nil {
+				return
+			}
+			udp.WriteTo([]byte("bait!"), from)
+		}
+	}()
+	b["udp"] = udp.LocalAddr().String()
+	// Memory and a queue of System V's, which every process of the uid may use.
+	shm, _, e := unix.Syscall(unix.SYS_SHMGET, 0, 4096, unix.IPC_CREAT|0o600) // IPC_PRIVATE
+	if e != 0 {
+		t.Fatal(e)
+	}
+	t.Cleanup(func() { unix.Syscall(unix.SYS_SHMCTL, shm, unix.IPC_RMID, 0) })
+	if mem, err := unix.SysvShmAttach(int(shm), 0, 0); err != nil {
+		t.Fatal(err)
+	} else {
+		copy(mem, "bait!")
+		unix.SysvShmDetach(mem)
+	}
+	b["shm"] = strconv.Itoa(int(shm))
 	b["file"] = filepath.Join(p.home, "secret")
 	if err := os.WriteFile(b["file"], []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -147,7 +176,7 @@ func TestNothingGetsOut(t *testing.T) {
 		{"root alone", "", []string{"-r"}, []string{"setgroups_dropped"}},
 		{"caller", "", []string{"-c"}, nil},
 		{"as pid 1", "", []string{"--as-pid-1"}, []string{"init_exe", "init_mem", "proc_environ"}}, // pid 1 is the command
-		{"host network", "", []string{"--net=host"}, []string{"loopback_host", "ns"}},
+		{"host network", "", []string{"--net=host"}, []string{"loopback_host", "udp_host", "ns"}},
 		{"user network", "tun", []string{"--net=user"}, nil},
 		{"home", "", []string{"--home=ro"}, []string{"home_secret", "unix_path_home"}},
 		{"another user", "subids", []string{"-u", "1000:1000", "--cwd=hidden", "-w", "/"}, nil},

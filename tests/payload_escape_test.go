@@ -189,6 +189,9 @@ func places() []probe {
 			return false, err.Error()
 		}
 		defer c.Close()
+		if network == "udp" {
+			c.Write([]byte("?"))
+		}
 		c.SetReadDeadline(time.Now().Add(2 * time.Second))
 		var buf [5]byte
 		n, _ := c.Read(buf[:])
@@ -413,6 +416,41 @@ func places() []probe {
 			}
 			return false, fmt.Sprintf("signal 0: %v", unix.Kill(pid, 0))
 		}},
+		{"memory_host", shown, func(b bait) (bool, string) {
+			id, _ := strconv.Atoi(b["shm"])
+			mem, err := unix.SysvShmAttach(id, 0, unix.SHM_RDONLY)
+			if err != nil {
+				return false, err.Error()
+			}
+			return string(mem[:5]) == "bait!", "attached"
+		}},
+		{"limits_host", shown, func(b bait) (bool, string) {
+			// Of the test itself, or of whoever has its number here: as they are.
+			pid, _ := strconv.Atoi(b["pid"])
+			comm, _ := os.ReadFile("/proc/" + b["pid"] + "/comm")
+			if strings.TrimSpace(string(comm)) != b["comm"] {
+				return false, "it is not seen"
+			}
+			var own unix.Rlimit
+			if err := unix.Prlimit(pid, unix.RLIMIT_CORE, nil, &own); err != nil {
+				return false, err.Error()
+			}
+			return unix.Prlimit(pid, unix.RLIMIT_CORE, &own, nil) == nil, "set to what it was"
+		}},
+		{"priority_host", shown, func(b bait) (bool, string) {
+			pid, _ := strconv.Atoi(b["pid"])
+			comm, _ := os.ReadFile("/proc/" + b["pid"] + "/comm")
+			if strings.TrimSpace(string(comm)) != b["comm"] {
+				return false, "it is not seen"
+			}
+			nice, err := unix.Getpriority(unix.PRIO_PROCESS, pid)
+			if err != nil {
+				return false, err.Error()
+			}
+			err = unix.Setpriority(unix.PRIO_PROCESS, pid, 20-nice)
+			return err == nil, fmt.Sprint("nice ", 20-nice, " ", err)
+		}},
+		{"udp_host", shown, func(b bait) (bool, string) { return dials("udp", b["udp"]) }},
 		{"ns", shown, func(b bait) (bool, string) {
 			var same []string
 			for _, n := range []string{"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"} {

@@ -27,7 +27,7 @@ func TestNothingGetsOutOfABoxThatLandlockAloneHolds(t *testing.T) {
 		{"no network", nil, nil},
 		{"the port", []string{"--connect-tcp", "PORT"}, []string{"loopback_host"}},
 		{"another port", []string{"--connect-tcp", "1,65535", "--bind-tcp", "0"}, nil},
-		{"host network", []string{"--net=host"}, []string{"loopback_host"}},
+		{"host network", []string{"--net=host"}, []string{"loopback_host", "udp_host"}},
 		{"home", []string{"--home=ro"}, []string{"home_secret"}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
