@@ -90,6 +90,9 @@ func self(t testing.TB) string {
 // nobox, flags, then the payload and its arguments.
 func boxed(t testing.TB, flags []string, payload string, args ...string) []string {
 	t.Helper()
+	if slices.Contains(flags, "--tier=landlock") { // where everything is where the host has it
+		return alone(t, flags, payload, args...)
+	}
 	line := append([]string{nobox, "--net=none", "-v", self(t) + ":/tmp/self:ro"}, flags...)
 	return append(append(line, "--", "/tmp/self", "payload:"+payload), args...)
 }

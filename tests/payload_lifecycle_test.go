@@ -261,7 +261,7 @@ func reportSize() {
 // typeIntoTerminal tries to have "INJECTED" typed on every terminal it can
 // lay hands on.
 func typeIntoTerminal() {
-	fds := []int{0, 1, 2}
+	fds := []int{0, 1, 2, 3, 9, 10}
 	for _, name := range []string{"/dev/tty", "/dev/console", "/proc/self/fd/0", "/proc/self/fd/1", "/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2"} {
 		for _, how := range []int{unix.O_RDWR, unix.O_RDONLY, unix.O_WRONLY} {
 			if fd, err := unix.Open(name, how|unix.O_NONBLOCK, 0); err == nil {

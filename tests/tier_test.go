@@ -8,8 +8,9 @@ import (
 )
 
 // alone is the command line of a payload in a box that Landlock alone holds.
-func alone(t *testing.T, flags []string, payload string, args ...string) []string {
+func alone(t testing.TB, flags []string, payload string, args ...string) []string {
 	t.Helper()
+	flags = slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return f == "--tier=landlock" })
 	line := append([]string{nobox, "--tier=landlock", "-v", self(t) + ":" + self(t) + ":ro"}, flags...)
 	return append(append(line, "--", self(t), "payload:"+payload), args...)
 }
