@@ -83,7 +83,12 @@ func attach(inv *Invocation) int {
 	case err != nil:
 		return cannot(err)
 	case how == sandbox.AttachEnded:
-		if until(nobox, endWait) != nil {
+		if until(nobox, time.Second) == nil {
+			return end()
+		}
+		// The box has ended before its nobox closes the sockets.
+		if init, err := e.Init.Open(); err == nil {
+			unix.Close(init)
 			return cannot(errors.New("its nobox let go of this terminal, which took nothing for long; the box runs on"))
 		}
 		return end()
@@ -96,6 +101,3 @@ func attach(inv *Invocation) int {
 	}
 	return 0
 }
-
-// endWait is how long a box may take to be gone once its terminal is.
-const endWait = 15 * time.Second

@@ -325,3 +325,30 @@ except (BrokenPipeError, ConnectionResetError):
 		t.Errorf("nobox port: %q, %d, %s", out, code, stderr)
 	}
 }
+
+// Who takes nothing is waited for, and then let go of: the box goes on, and says
+// so when he comes back.
+func TestWhoTakesNothingForLongHoldsNoBoxUp(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	p, s := newPlace(t), newScreen(t)
+	detached(t, p, "web", []string{"-t"}, "sh", "-c", "stty -opost; read x; seq 1 1000000; echo done; exec sleep 600")
+	a := s.start(p, []string{nobox, "attach", "web"})
+	until(t, "raw mode", s.raw)
+	a.Process.Signal(unix.SIGSTOP)
+	b := start(t, p.command(nobox, "attach", "web")) // not on a terminal: it follows the log
+	s2 := newScreen(t)
+	c := s2.start(p, []string{nobox, "attach", "web"})
+	until(t, "raw mode", s2.raw)
+	s2.send("go\n")
+	s2.expect("\ndone\n")
+	a.Process.Signal(unix.SIGCONT)
+	a.expectEnd(t, patience, 125)
+	s.expect("its nobox let go of this terminal")
+	s.expectModes("after it was let go of", s.modes)
+	s2.send("\x10\x11")
+	c.expectEnd(t, patience, 0)
+	b.Process.Kill()
+	run(t, p.command(nobox, "stop", "--time", "0", "web"), "")
+	ended(t, p, "web", 137)
+}
