@@ -310,6 +310,16 @@ In a GLOB "*", "?" and "[...]" stand for part of a name, dot files included, and
 			if !two {
 				dst = src
 			}
+			if rest, may, three := strings.Cut(dst, ":"); three {
+				// docker's third part. What it would take away the caller's own
+				// permissions do not.
+				if dst = rest; strings.Trim(may, "rwm") != "" || may == "" {
+					return colonInPath()
+				}
+				if !strings.Contains(may, "r") || !strings.Contains(may, "w") {
+					return deviceAccess(may)
+				}
+			}
 			if err := hostPath(src); err != nil {
 				return err
 			}

@@ -247,6 +247,10 @@ func colonInPath() error {
 	return causef(`there is one ":" too many; a path with ":" in it cannot be written here`)
 }
 
+func deviceAccess(may string) error {
+	return causef("%s alone cannot be had: the box may do with a device what the host's permissions let the caller do", may)
+}
+
 func namedVolume(v string) error {
 	return causef("%s would be a volume with a name, which nobox does not have; the path is %s", show(v), show("./"+v))
 }

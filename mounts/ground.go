@@ -132,6 +132,9 @@ func (m *builder) makeHint(g *ground, at string, dir bool) string {
 	if m.v.Rootfs == "" && g.at == "/" {
 		return "a place below /tmp, /run or the home is made as needed"
 	}
+	if g.source == "/sys" {
+		return "" // of the kernel's making
+	}
 	rel, _ := below(g.at, at)
 	p := path.Join(string(g.source), rel)
 	if dir {

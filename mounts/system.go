@@ -160,6 +160,7 @@ func (m *builder) dev(e *entry) error {
 			return &Error{What: "give the box /dev/" + d.name, Cause: errors.New("the host's is missing or another device")}
 		}
 		t := m.NewSlot()
+		m.made["/dev/"+d.name] = false // a flag may put something else there
 		m.Inside("", "", plan.File{In: dev, Path: d.name, Mode: 0o666})
 		m.Inside("", "", plan.OpenTree{Source: plan.HostPath(have.Resolved), Attr: plan.Attr{NoSuid: true, NoExec: true}, Into: t})
 		m.Inside("", "", plan.AttachIn{Tree: t, In: dev, Name: d.name})
