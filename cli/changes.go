@@ -239,10 +239,11 @@ func review(dir string, own bool) int {
 		SayNote(os.Stderr, kept)
 		return cannot(listErr)
 	}
+	// Before the question: Ctrl-C is an answer too.
+	SayNote(os.Stderr, kept)
 	for {
 		answer, asked := ask("apply, discard or keep these changes? [a/d/K] ")
 		if !asked {
-			SayNote(os.Stderr, kept)
 			return 0
 		}
 		switch strings.ToLower(answer) {
@@ -251,8 +252,6 @@ func review(dir string, own bool) int {
 			if code == 0 && own {
 				s.Discard()
 				os.Remove(dir)
-			} else if code != 0 {
-				SayNote(os.Stderr, kept)
 			}
 			return code
 		case "d", "discard":
@@ -264,7 +263,6 @@ func review(dir string, own bool) int {
 			}
 			return 0
 		case "", "k", "keep":
-			SayNote(os.Stderr, kept)
 			return 0
 		}
 	}

@@ -28,6 +28,7 @@ func TestReviewShowsTheChangesAndAsksOnTheTerminal(t *testing.T) {
 			}
 			b := s.start(p, []string{nobox, "--review", "--overlay-dir", keep, "--", "sh", "-c", "echo box >f; exit 7"})
 			s.expect("modified  5 B -> 4 B")
+			s.expect("the changes are kept: nobox diff|apply|discard ") // should the answer be Ctrl-C
 			s.expect("apply, discard or keep these changes? [a/d/K] ")
 			s.send(answer + "\n")
 			b.expectEnd(t, patience, 7)
