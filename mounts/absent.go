@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -212,16 +213,15 @@ func (m *builder) hold() {
 				dirs = append(dirs, d)
 			}
 		}
-		// The deepest first: what is mounted on a directory covers what is in it.
-		for len(dirs) > 0 {
-			deepest := 0
-			for j, d := range dirs {
-				if strings.Count(d, "/") > strings.Count(dirs[deepest], "/") {
-					deepest = j
-				}
-			}
-			m.Inside(from, "so that it is not removed, and made again", plan.AttachIn{Tree: m.mask(true), In: p.held, Name: dirs[deepest]})
-			dirs = append(dirs[:deepest], dirs[deepest+1:]...)
-		}
+		m.holdDirs(from, p.held, dirs)
+	}
+}
+
+// holdDirs mounts something on directories of a tree that is out of reach, the
+// deepest first: it covers what is in them.
+func (m *builder) holdDirs(from string, tree plan.Slot, dirs []string) {
+	sort.SliceStable(dirs, func(i, j int) bool { return strings.Count(dirs[i], "/") > strings.Count(dirs[j], "/") })
+	for _, d := range dirs {
+		m.Inside(from, "so that it is neither renamed nor removed", plan.AttachIn{Tree: m.mask(true), In: tree, Name: d})
 	}
 }

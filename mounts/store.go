@@ -3,6 +3,8 @@ package mounts
 import (
 	"errors"
 	"path"
+	"sort"
+	"strconv"
 
 	"nobox/host"
 	"nobox/plan"
@@ -58,8 +60,9 @@ func (m *builder) maskPlace(e *entry) error {
 	if g := m.under(e.at); g.source != "" {
 		// The thing itself is meant, not the place alone.
 		rel, _ := below(g.at, e.at)
-		m.v.Hide = append(m.v.Hide, Thing{Path: plan.HostPath(path.Join(string(g.source), rel)), Kind: have.Kind, From: e.From, Why: e.Why})
+		m.v.Hide = append(m.v.Hide, Thing{Path: plan.HostPath(path.Join(string(g.source), rel)), Kind: have.Kind, From: e.From, Why: e.Why, Stays: true})
 	}
+	m.keepAt(m.under(e.at), e.at, e.From)
 	m.cover(e, have.Kind == host.Dir)
 	return nil
 }
@@ -94,14 +97,79 @@ func (m *builder) shown(p plan.HostPath, f func(g *ground, at string)) {
 // hide masks the things that the box must not see, wherever it would.
 func (m *builder) hide() {
 	for _, h := range m.v.Hide {
-		m.shown(h.Path, func(_ *ground, at string) {
+		m.shown(h.Path, func(g *ground, at string) {
 			if m.hidden[at] {
 				return
 			}
 			m.hidden[at] = true
+			if h.Stays {
+				m.keepAt(g, at, h.From)
+			}
 			t := m.mask(h.Kind == host.Dir)
 			m.Inside(h.From, h.Why, plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), What: "mask"})
 		})
+	}
+}
+
+// keepAt has a place stay where it is: the directories above it, as far as the
+// box may change them, are not to be renamed, or what is masked at a path would
+// be masked at another, and something new could be made at the path.
+func (m *builder) keepAt(g *ground, at, from string) {
+	if from == "" || !g.writable && (g.of == nil || !g.of.upper) {
+		return
+	}
+	k := m.kept[g]
+	if k == nil {
+		k = &keptDirs{from: from, seen: map[string]bool{}}
+		if m.kept == nil {
+			m.kept = map[*ground]*keptDirs{}
+		}
+		m.kept[g] = k
+		m.keptIn = append(m.keptIn, g)
+	}
+	rel, _ := below(g.at, at)
+	for d := path.Dir(rel); d != "/" && !k.seen[d]; d = path.Dir(d) {
+		k.seen[d] = true
+		k.dirs = append(k.dirs, d[1:])
+	}
+}
+
+// keptDirs are directories of a ground that are not to be renamed.
+type keptDirs struct {
+	from string
+	seen map[string]bool
+	dirs []string
+}
+
+// keepDirs mounts something on the directories of keepAt: a mount point cannot be
+// renamed or removed (vfs_rename in fs/namei.c). As in hold, that is in a copy of
+// the tree that no path leads to, so that rename(2) crosses no border. Who may
+// make mounts could leave the copy behind: there it is done in place.
+func (m *builder) keepDirs() {
+	for i, g := range m.keptIn {
+		k := m.kept[g]
+		if len(k.dirs) == 0 {
+			continue
+		}
+		if m.v.Remounts != "" {
+			sort.Strings(k.dirs) // what holds a place before it
+			for _, d := range k.dirs {
+				m.pin(path.Join(g.at, d), nosuidNodev, "so that what is masked below stays where it is")
+			}
+			continue
+		}
+		attr := maskAttr
+		attr.NoLinks = true
+		t, name := m.NewSlot(), "kept"+strconv.Itoa(i+1)
+		if g.of == nil && len(m.f.Mounts.Below(g.source)) > 0 {
+			// What the host has mounted below is not uncovered; mount_namespaces(7).
+			m.Inside(k.from, "what is masked stays where it is", plan.CopyBoxTree{Root: m.root, Path: plan.BoxPath(g.at), Attr: attr, Into: t})
+		} else {
+			m.Inside(k.from, "what is masked stays where it is", plan.CopyTree{Of: g.tree, Attr: &attr, Into: t})
+		}
+		m.Inside(k.from, "", plan.Mkdir{In: m.store, Path: name, Mode: 0o555})
+		m.Inside(k.from, "here the tree is out of reach", plan.AttachIn{Tree: t, In: m.store, Name: name})
+		m.holdDirs(k.from, t, k.dirs)
 	}
 }
 

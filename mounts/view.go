@@ -102,6 +102,7 @@ type Thing struct {
 	Exists plan.HostPath
 	From   string
 	Why    string
+	Stays  bool // the path is meant as well: nothing else is to come to it
 }
 
 // Etc is the content of the files in /etc that are the box's own.
@@ -225,9 +226,11 @@ type builder struct {
 	grounds  map[string]*ground          // by their place
 	sources  map[plan.HostPath][]*ground // those that show something of the host's
 	known    map[host.Place]host.PlaceFact
-	seal     []*ground            // own file systems to be made read-only at the end
-	hidden   map[string]bool      // places that are masked
-	held     []*piece             // those with absences
+	seal     []*ground       // own file systems to be made read-only at the end
+	hidden   map[string]bool // places that are masked
+	held     []*piece        // those with absences
+	kept     map[*ground]*keptDirs
+	keptIn   []*ground            // of kept, in order
 	noEtc    []string             // files of etc that the root lacks
 	early    map[string]plan.Slot // trees of binds opened before the root, by their place
 	missing  []string             // of Dirs, what the root lacks
@@ -286,6 +289,7 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (Built, error) {
 	}
 	m.etc()
 	m.hide()
+	m.keepDirs()
 	m.protect()
 	m.sealAll()
 	pty := m.terminal()

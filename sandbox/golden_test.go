@@ -122,6 +122,10 @@ func scenes() map[string]scene {
 					{Device: "8:2", Root: "/", Point: "/srv/data", Type: "xfs"}, {Device: "8:3", Root: "/", Point: "/opt", Type: "vfat"}}
 			},
 		},
+		"mask-stays-in-its-place": {
+			o:    Options{Command: id, Masks: []Mask{{Path: "in/deep/key", From: "--mask in/deep/key"}}},
+			tree: nstest.Host().With(nstest.Tree{nstest.Project + "/in/deep/key": nstest.File}),
+		},
 		"own-binary": {
 			o:    Options{Command: id},
 			tree: nstest.Host().With(nstest.Tree{nstest.Project + "/bin/release/nobox": nstest.File}),

@@ -149,7 +149,7 @@ func newView(o *Options, f *host.Facts) *view {
 	if o.OverlayDir != "" {
 		s := f.Sources[o.OverlayDir]
 		v.Keep = &mounts.Keep{Dir: s.Resolved, From: o.OverlayDirFrom, NoAttrs: f.NoAttrs, Err: f.KeepErr}
-		v.Hide = append(v.Hide, mounts.Thing{Path: s.Resolved, Kind: host.Dir, From: o.OverlayDirFrom, Why: "what is kept is not the box's to touch"})
+		v.Hide = append(v.Hide, mounts.Thing{Path: s.Resolved, Kind: host.Dir, From: o.OverlayDirFrom, Why: "what is kept is not the box's to touch", Stays: true})
 	}
 	empty := func(at, why string, mode uint32) {
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(at), What: mounts.Empty, Mode: mode, Why: why})
@@ -226,7 +226,7 @@ func (v *view) masks(o *Options, f *host.Facts) {
 			continue
 		}
 		for _, found := range g.Matches {
-			v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: m.From})
+			v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: m.From, Stays: true})
 		}
 		if g.Err != nil {
 			v.notes = append(v.notes, fmt.Sprintf("%s: %s could not be looked into: %v", m.From, plan.Quote(string(g.At)), g.Err))
