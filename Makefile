@@ -9,7 +9,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # -E: nobox's own entry point, which keeps what the caller handed over before
 # the Go runtime changes it; see package caller.
-LDFLAGS = -s -w -E nobox/caller.Entry -X nobox/cli.version=$(VERSION) -X nobox/cli.commit=$(COMMIT)
+LDFLAGS = -s -w -E nobox/caller.Entry -X runtime.godebugDefault=disablethp=1 -X nobox/cli.version=$(VERSION) -X nobox/cli.commit=$(COMMIT)
 BUILD   = CGO_ENABLED=0 $(GO) build -trimpath -tags osusergo,netgo,companion -ldflags '$(LDFLAGS)'
 
 # The network's process, which nobox carries; see package companion. Its file is

@@ -294,17 +294,32 @@ type conn struct {
 	fd       int
 	deadline time.Time
 	in       []byte
+	let      bool // in, by the other side
 
-	// How long the other side has run, by its own process. One that is busy
-	// gets more time, for two dozen boxes may start at once; one that sleeps
-	// and says nothing hangs.
-	peer  int
-	ran   string
-	limit time.Time
+	// How long the other side has run, by its own process, looked at once it has
+	// been silent for a while. One that is busy gets more time, for two dozen
+	// boxes may start at once; one that sleeps and says nothing hangs.
+	looked bool
+	peer   int
+	ran    string
+	limit  time.Time
 }
+
+// lookAfter is how long the other side is silent before nobox looks whether it
+// runs: a start that is not held up does not pay for that.
+const lookAfter = 100 * time.Millisecond
 
 // busyPatience is how long a systemd may be busy with others.
 const busyPatience = 90 * time.Second
+
+// look notes how long the other side has run.
+func (c *conn) look() {
+	c.looked = true
+	if cred, err := unix.GetsockoptUcred(c.fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && int(cred.Pid) != os.Getpid() {
+		c.peer = int(cred.Pid)
+		c.ran = ranFor(c.peer)
+	}
+}
 
 // moreTime says whether the other side ran since this was asked last, and then
 // puts the deadline off.
@@ -342,8 +357,8 @@ func ranFor(pid int) string {
 // errSilent is a bus that did not answer.
 var errSilent = errors.New("no answer in time")
 
-// dial connects and introduces nobox; "Authentication Protocol". The kernel
-// tells the other side who nobox is.
+// dial connects and introduces nobox; what the other side says to that comes
+// first of all it says. "Authentication Protocol"; the kernel tells it who nobox is.
 func dial(address string, deadline time.Time) (*conn, error) {
 	to, err := sockaddr(address)
 	if err != nil {
@@ -367,14 +382,8 @@ func dial(address string, deadline time.Time) (*conn, error) {
 		err = errSilent
 	}
 	if err == nil {
-		if cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && int(cred.Pid) != os.Getpid() {
-			c.peer = int(cred.Pid)
-			c.ran = ranFor(c.peer)
-		}
-		uid := hex.EncodeToString([]byte(strconv.Itoa(unix.Getuid())))
-		if err = c.write([]byte("\x00AUTH EXTERNAL " + uid + "\r\nBEGIN\r\n")); err == nil {
-			err = c.authenticated()
-		}
+		uid := hex.EncodeToString(strconv.AppendInt(nil, int64(unix.Getuid()), 10))
+		err = c.write([]byte("\x00AUTH EXTERNAL " + uid + "\r\nBEGIN\r\n"))
 	}
 	if err != nil {
 		c.close()
@@ -384,6 +393,16 @@ func dial(address string, deadline time.Time) (*conn, error) {
 }
 
 func (c *conn) close() { unix.Close(c.fd) }
+
+// say says something. Before anything else is heard comes whether the other side
+// lets nobox in.
+func (c *conn) say(b []byte) error {
+	if err := c.write(b); err != nil || c.let {
+		return err
+	}
+	c.let = true
+	return c.authenticated()
+}
 
 func (c *conn) authenticated() error {
 	for {
@@ -413,6 +432,9 @@ func (c *conn) wait(events int16) error {
 			}
 			return errSilent
 		}
+		if !c.looked {
+			left = min(left, lookAfter)
+		}
 		fds := []unix.PollFd{{Fd: int32(c.fd), Events: events}}
 		n, err := unix.Poll(fds, int(left/time.Millisecond)+1)
 		switch {
@@ -421,6 +443,8 @@ func (c *conn) wait(events int16) error {
 			return err
 		case n > 0:
 			return nil
+		case !c.looked:
+			c.look()
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nobox/plan"
 )
 
@@ -166,11 +168,39 @@ func TestAScopeIsThereWhenItsJobHasEnded(t *testing.T) {
 		{"a hang-up", true, func(c net.Conn, serial uint32, unit string) { c.Close() }, "closed the connection"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := startScope(plan.Scope{Buses: []plan.Bus{{Address: systemd(t, tt.f), Direct: tt.direct}}})
+			err := (&Player{}).startScope(plan.Scope{Buses: []plan.Bus{{Address: systemd(t, tt.f), Direct: tt.direct}}})
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Whoever knocked asks through the same door, and through another if that one
+// does not open.
+func TestWhoKnockedAsksThroughTheSameDoor(t *testing.T) {
+	done := func(c net.Conn, serial uint32, unit string) {
+		c.Write(answer(methodDone, serial, "", "", "o", strs("/job")))
+		c.Write(removed("/job", unit, "done"))
+	}
+	working := plan.Bus{Address: systemd(t, done), Direct: true}
+	closed := plan.Bus{Address: systemd(t, func(c net.Conn, _ uint32, _ string) { c.Close() }), Direct: true}
+	for _, buses := range [][]plan.Bus{{working}, {closed, working}, {{Address: "unix:path=/nonexistent"}, working}} {
+		p := &Player{}
+		p.Knock(buses[0])
+		if (p.door != nil) != (buses[0].Address != "unix:path=/nonexistent") {
+			t.Error(buses[0], "nobody knocked, or at no door")
+		}
+		if err := p.startScope(plan.Scope{Buses: buses}); err != nil || p.door != nil {
+			t.Error(err, p.door)
+		}
+	}
+	p := &Player{}
+	p.Knock(working)
+	fd := p.door.fd
+	p.Leave()
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+		t.Error("the connection is open still:", err)
 	}
 }
 
@@ -185,7 +215,7 @@ func TestAUnitOfThatNameMeansAnother(t *testing.T) {
 		c.Write(answer(methodDone, serial, "", "", "o", strs("/job")))
 		c.Write(removed("/job", unit, "done"))
 	})
-	if err := startScope(plan.Scope{Buses: []plan.Bus{{Address: bus, Direct: true}}}); err != nil || len(seen) != 2 {
+	if err := (&Player{}).startScope(plan.Scope{Buses: []plan.Bus{{Address: bus, Direct: true}}}); err != nil || len(seen) != 2 {
 		t.Errorf("%v after %d names", err, len(seen))
 	}
 }
@@ -194,7 +224,7 @@ func TestAUnitOfThatNameMeansAnother(t *testing.T) {
 func TestASilentBusEndsInTime(t *testing.T) {
 	silent := systemd(t, func(net.Conn, uint32, string) {})
 	start := time.Now()
-	err := startScope(plan.Scope{Buses: []plan.Bus{{Address: silent, Direct: true}, {Address: silent}}})
+	err := (&Player{}).startScope(plan.Scope{Buses: []plan.Bus{{Address: silent, Direct: true}, {Address: silent}}})
 	var be *BusError
 	if !errors.As(err, &be) || len(be.Tried) != 2 || !errors.Is(be.Tried[0].Err, errSilent) || time.Since(start) > scopePatience+time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
@@ -203,7 +233,7 @@ func TestASilentBusEndsInTime(t *testing.T) {
 		c.Write(answer(methodDone, serial, "", "", "o", strs("/job")))
 		c.Write(removed("/job", unit, "done"))
 	})
-	if err := startScope(plan.Scope{Buses: []plan.Bus{{Address: silent, Direct: true}, {Address: "unix:path=/nonexistent"}, {Address: working}}}); err != nil {
+	if err := (&Player{}).startScope(plan.Scope{Buses: []plan.Bus{{Address: silent, Direct: true}, {Address: "unix:path=/nonexistent"}, {Address: working}}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,7 +10,7 @@ func TestABoxsCgroupIsTheFirstThatNoboxMade(t *testing.T) {
 		"0::/a/nobox-1-x.scope/box/inside/sub\n":                                                     "/a/nobox-1-x.scope/box/inside",
 		"0::/\n":                                                                                     "", "0::/inside\n": "", "0::/user.slice/session-1.scope\n": "", "12:memory:/box/inside\n": "", "": "", "0::/../../box\n": "",
 	} {
-		if got, err := insideOf(text); got != want || (err == nil) != (want != "") {
+		if _, got, err := insideOf(text); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}

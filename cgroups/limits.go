@@ -18,6 +18,7 @@ type Limit struct {
 	Value      string
 	What       string // the object of "cannot"
 	From       string // the flag
+	Shown      bool   // programs inside look for it in their own cgroup
 }
 
 // A Mode is where the box's cgroup comes from.
@@ -58,7 +59,18 @@ type Error struct {
 	What, Flag string
 	Cause      error
 	Remedies   []string
+	About      About
 }
+
+// About is what of the machine is the cause.
+type About uint8
+
+const (
+	AboutNothing About = iota // nothing, or nothing that can be tried without the flags
+	AboutCgroups              // cgroups, as they are mounted and delegated
+	AboutSystemd              // the caller's own systemd
+	AboutLinger               // that there is none without a session
+)
 
 func (e *Error) Error() string {
 	if e.Flag == "" {
@@ -149,14 +161,14 @@ func (r *Request) Steps(b *plan.Builder, f *host.Facts) (Made, error) {
 	}
 	if p.scope {
 		s := f.Cgroups.Manager
-		b.Host(from, "systemd removes it when it is empty, however nobox ended", plan.Scope{Machine: s.Machine, Buses: s.Buses}).Needs = plan.FactScope
+		b.Host(from, "systemd removes it when it is empty, however nobox ended", plan.Scope{Machine: s.Machine, Buses: s.Buses, Controllers: need}).Needs = plan.FactScope
 		b.Host(from, "the limits stand above what the box can see", plan.MakeCgroup{Leaf: true, Controllers: need}).Needs = plan.FactScope
 	} else {
 		b.Host(from, "the limits stand above what the box can see", plan.MakeCgroup{In: p.dir.Path, Leaf: p.dir.Populated, Controllers: need}).Needs = plan.FactCgroup
 		b.Host(from, "nothing is left on the host", plan.SweepCgroup{})
 	}
 	for _, l := range limits {
-		b.Host(l.From, "", plan.LimitCgroup{File: l.File, Value: l.Value, What: l.What}).Needs = plan.FactLimit(l.File)
+		b.Host(l.From, "", plan.LimitCgroup{File: l.File, Value: l.Value, What: l.What, Shown: l.Shown}).Needs = plan.FactLimit(l.File)
 	}
 	m.Cgroup = true
 	return m, nil
@@ -172,7 +184,7 @@ func (r *Request) refuse(m *Made, limits []Limit, why *Error) error {
 		what, flag = limits[0].What, limits[0].From
 	}
 	if !r.BestEffort {
-		return &Error{What: what, Flag: flag, Cause: why.Cause, Remedies: why.Remedies}
+		return &Error{What: what, Flag: flag, Cause: why.Cause, Remedies: why.Remedies, About: why.About}
 	}
 	dropped := []string{}
 	for _, l := range limits {
@@ -195,11 +207,11 @@ func (r *Request) place(f *host.Facts) (*place, *Error) {
 	}
 	switch c.Mode {
 	case host.CgroupHybrid:
-		return nil, &Error{Cause: fmt.Errorf("version 1 of cgroups holds the controllers here (%s), beside an empty version 2; only version 2 can be given to an ordinary user", strings.Join(c.V1, " ")), Remedies: unify(c)}
+		return nil, &Error{About: AboutCgroups, Cause: fmt.Errorf("version 1 of cgroups holds the controllers here (%s), beside an empty version 2; only version 2 can be given to an ordinary user", strings.Join(c.V1, " ")), Remedies: unify(c)}
 	case host.CgroupLegacy:
-		return nil, &Error{Cause: errors.New("this machine has cgroups of version 1 alone; only version 2 can be given to an ordinary user"), Remedies: unify(c)}
+		return nil, &Error{About: AboutCgroups, Cause: errors.New("this machine has cgroups of version 1 alone; only version 2 can be given to an ordinary user"), Remedies: unify(c)}
 	case host.CgroupNone:
-		return nil, &Error{Cause: errors.New("no cgroup file system is mounted here"), Remedies: []string{"sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"}}
+		return nil, &Error{About: AboutCgroups, Cause: errors.New("no cgroup file system is mounted here"), Remedies: []string{"sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"}}
 	}
 	if r.Mode == Path {
 		return r.named(f)
@@ -264,7 +276,7 @@ func chown(f *host.Facts, dir string) string {
 }
 
 func readOnly(c *host.Cgroups) *Error {
-	return &Error{Cause: fmt.Errorf("%s is mounted read-only, as containers and sandboxes have it", c.Mount),
+	return &Error{About: AboutCgroups, Cause: fmt.Errorf("%s is mounted read-only, as containers and sandboxes have it", c.Mount),
 		Remedies: []string{"in a container of podman: podman run --security-opt unmask=/sys/fs/cgroup …; of docker: docker run --privileged …; in a box of nobox's: --cgroup-writable"}}
 }
 
@@ -281,9 +293,9 @@ func nowhere(f *host.Facts) *Error {
 	case c.ReadOnly:
 		return readOnly(c)
 	case refused && refusedHere:
-		return &Error{Cause: fmt.Errorf("systemd gave no cgroup: %s; nor can one be made in %s: %s", reason, c.Here.Path, here)}
+		return &Error{About: AboutSystemd, Cause: fmt.Errorf("systemd gave no cgroup: %s; nor can one be made in %s: %s", reason, c.Here.Path, here)}
 	case refused:
-		e := &Error{Cause: fmt.Errorf("systemd gave no cgroup: %s", reason)}
+		e := &Error{About: AboutSystemd, Cause: fmt.Errorf("systemd gave no cgroup: %s", reason)}
 		if m.Machine {
 			e.Remedies = []string{"systemctl status says whether systemd is well"}
 		} else {
@@ -294,22 +306,22 @@ func nowhere(f *host.Facts) *Error {
 		}
 		return e
 	case refusedHere:
-		return &Error{Cause: fmt.Errorf("none can be made in %s, where nobox stands: %s", c.Here.Path, here)}
+		return &Error{About: AboutCgroups, Cause: fmt.Errorf("none can be made in %s, where nobox stands: %s", c.Here.Path, here)}
 	case c.Systemd && !m.Machine && !m.Linger:
-		return &Error{Cause: fmt.Errorf("no systemd of yours is running: %s is not logged in, and does not linger", who),
+		return &Error{About: AboutLinger, Cause: fmt.Errorf("no systemd of yours is running: %s is not logged in, and does not linger", who),
 			Remedies: []string{"sudo loginctl enable-linger " + who}}
 	case c.Systemd && !m.Machine:
-		return &Error{Cause: fmt.Errorf("your own systemd is not running, or its socket %s/systemd/private is not there", m.Runtime),
+		return &Error{About: AboutSystemd, Cause: fmt.Errorf("your own systemd is not running, or its socket %s/systemd/private is not there", m.Runtime),
 			Remedies: []string{fmt.Sprintf("sudo systemctl start user@%d.service", f.UID)}}
 	case c.Here.Path != "" && oddType(c.Here.Type):
-		return &Error{Cause: fmt.Errorf("nobox stands in %s, which is of type %s and can give no controllers to others", plan.Quote(string(c.Here.Path)), plan.Quote(c.Here.Type))}
+		return &Error{About: AboutCgroups, Cause: fmt.Errorf("nobox stands in %s, which is of type %s and can give no controllers to others", plan.Quote(string(c.Here.Path)), plan.Quote(c.Here.Type))}
 	}
 	at := "a cgroup that cannot be seen from here"
 	if c.Here.Path != "" {
 		at = plan.Quote(string(c.Here.Path)) + ", which is not yours"
 	}
 	dir := string(c.Mount) + "/" + who
-	return &Error{Cause: fmt.Errorf("nobody delegated a cgroup: there is no systemd, and nobox stands in %s", at),
+	return &Error{About: AboutCgroups, Cause: fmt.Errorf("nobody delegated a cgroup: there is no systemd, and nobox stands in %s", at),
 		Remedies: []string{
 			"root can delegate one, and put this shell in it:",
 			fmt.Sprintf("sudo sh -c 'echo +cpu +memory +pids >%s/cgroup.subtree_control; mkdir %s && chown %s %s %s/cgroup.procs %s/cgroup.subtree_control && echo '$$' >%s/cgroup.procs'",
@@ -346,21 +358,21 @@ func missing(p *place, controller string, f *host.Facts) *Error {
 	c := f.Cgroups
 	switch {
 	case slices.Contains(c.Off, kernelName(controller)):
-		return &Error{Cause: fmt.Errorf("the kernel was told to leave its %s controller off (cgroup_disable=%s)", controller, kernelName(controller)),
+		return &Error{About: AboutCgroups, Cause: fmt.Errorf("the kernel was told to leave its %s controller off (cgroup_disable=%s)", controller, kernelName(controller)),
 			Remedies: []string{"take cgroup_disable= from the kernel's command line, and boot again"}}
 	case len(c.Kernel) > 0 && !slices.Contains(c.Kernel, controller):
-		return &Error{Cause: fmt.Errorf("this kernel was built without the %s controller, %s", controller, config(controller))}
+		return &Error{About: AboutCgroups, Cause: fmt.Errorf("this kernel was built without the %s controller, %s", controller, config(controller))}
 	case p.scope && c.Manager.Machine:
-		return &Error{Cause: fmt.Errorf("the kernel gives systemd no %s controller here", controller)}
+		return &Error{About: AboutCgroups, Cause: fmt.Errorf("the kernel gives systemd no %s controller here", controller)}
 	case p.scope:
 		all := "cpu cpuset io memory pids"
-		return &Error{Cause: fmt.Errorf("the machine's systemd does not delegate the %s controller to you (user@%d.service has: %s)", controller, f.UID, strings.Join(c.Manager.Given, " ")),
+		return &Error{About: AboutCgroups, Cause: fmt.Errorf("the machine's systemd does not delegate the %s controller to you (user@%d.service has: %s)", controller, f.UID, strings.Join(c.Manager.Given, " ")),
 			Remedies: []string{
 				"an administrator can delegate it, which ends your sessions' services once:",
 				fmt.Sprintf(`sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\nDelegate=%s\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload && sudo systemctl restart user@%d.service`, all, f.UID),
 			}}
 	}
-	e := &Error{Cause: fmt.Errorf("the %s controller was not delegated to %s, which has: %s", controller, plan.Quote(string(p.dir.Path)), strings.Join(p.dir.Controllers, " "))}
+	e := &Error{About: AboutCgroups, Cause: fmt.Errorf("the %s controller was not delegated to %s, which has: %s", controller, plan.Quote(string(p.dir.Path)), strings.Join(p.dir.Controllers, " "))}
 	if above := path.Dir(string(p.dir.Path)); string(p.dir.Path) != string(c.Mount) {
 		e.Remedies = []string{fmt.Sprintf("echo +%s | sudo tee %s/cgroup.subtree_control", controller, above)}
 	} else {

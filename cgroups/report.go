@@ -1,8 +1,6 @@
 package cgroups
 
 import (
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -30,16 +28,40 @@ type Usage struct {
 	PidsRefused int64 // forks at the box's own limit
 }
 
-// Usage reads what the kernel counted; false without a cgroup.
+// Ended is why a box may have ended before its time, false without a cgroup: the
+// counts of what was killed or refused, and where there are such the peaks.
 //
 // Preconditions: the box has ended, and Remove was not called.
-func (p *Player) Usage() (u Usage, ok bool) {
-	dir := p.Dir()
-	if dir == "" {
+func (p *Player) Ended(pids bool) (u Usage, ok bool) {
+	if p.box == 0 {
 		return u, false
 	}
-	u.Cgroup = true
-	cpu := keyed(read(dir, "cpu.stat"))
+	u = Usage{Cgroup: true, User: time.Duration(Unknown), System: time.Duration(Unknown), Throttled: time.Duration(Unknown),
+		MemoryPeak: Unknown, SwapPeak: Unknown, PidsPeak: Unknown, Read: Unknown, Write: Unknown, PidsRefused: Unknown}
+	memory := keyed(p.read("memory.events"))
+	u.OOMKills, u.OOM = get(memory, "oom_kill"), get(memory, "oom")
+	if u.OOMKills > 0 {
+		u.MemoryPeak = number(p.read("memory.peak"))
+	}
+	if pids {
+		// Before Linux 6.11 a refusal counted where the process stood, not where
+		// the limit is.
+		u.PidsRefused = max(get(keyed(p.read("pids.events")), "max"), get(keyed(p.read(inside+"/pids.events")), "max"))
+		if u.PidsRefused > 0 {
+			u.PidsPeak = number(p.read("pids.peak"))
+		}
+	}
+	return u, true
+}
+
+// Usage reads all that the kernel counted; false without a cgroup.
+//
+// Preconditions: as Ended.
+func (p *Player) Usage() (u Usage, ok bool) {
+	if u, ok = p.Ended(true); !ok {
+		return u, false
+	}
+	cpu := keyed(p.read("cpu.stat"))
 	micros := func(name string) time.Duration {
 		if v := get(cpu, name); v != Unknown {
 			return time.Duration(v) * time.Microsecond
@@ -47,16 +69,15 @@ func (p *Player) Usage() (u Usage, ok bool) {
 		return time.Duration(Unknown)
 	}
 	u.User, u.System, u.Throttled = micros("user_usec"), micros("system_usec"), micros("throttled_usec")
-	u.MemoryPeak, u.SwapPeak, u.PidsPeak = number(read(dir, "memory.peak")), number(read(dir, "memory.swap.peak")), number(read(dir, "pids.peak"))
-	u.Read, u.Write = Unknown, Unknown
-	if b, err := os.ReadFile(dir + "/io.stat"); err == nil {
-		u.Read, u.Write = ioBytes(string(b)) // empty where no disk was touched
+	if u.Throttled != time.Duration(Unknown) {
+		// Counted where the quota ran out first, which of two that are equal is the
+		// one that the box sees.
+		u.Throttled = max(u.Throttled, time.Duration(get(keyed(p.read(inside+"/cpu.stat")), "throttled_usec"))*time.Microsecond)
 	}
-	memory := keyed(read(dir, "memory.events"))
-	u.OOMKills, u.OOM = get(memory, "oom_kill"), get(memory, "oom")
-	// Before Linux 6.11 a refusal counted where the process stood, not where
-	// the limit is.
-	u.PidsRefused = max(get(keyed(read(dir, "pids.events")), "max"), get(keyed(read(filepath.Join(dir, inside), "pids.events")), "max"))
+	u.MemoryPeak, u.SwapPeak, u.PidsPeak = number(p.read("memory.peak")), number(p.read("memory.swap.peak")), number(p.read("pids.peak"))
+	if b, err := readAt(p.box, "io.stat"); err == nil {
+		u.Read, u.Write = ioBytes(b) // empty where no disk was touched
+	}
 	return u, true
 }
 

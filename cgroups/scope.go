@@ -50,16 +50,56 @@ func (e *BusError) Error() string {
 }
 
 // startScope has systemd make a scope with nobox in it, and returns when it has.
-func startScope(a plan.Scope) error {
+func (p *Player) startScope(a plan.Scope) error {
+	return p.ask(a.Buses, func(c *conn, direct bool, wants []byte, serial uint32) error {
+		if !direct {
+			match := &writer{}
+			match.string("type='signal',sender='" + systemdName + "',interface='" + systemdIface + "',member='" + jobRemoved + "'")
+			wants = append(wants, call(serial, busName, busPath, busName, "AddMatch", "s", match.b)...)
+			// On a bus systemd tells of jobs only if someone wants to know; to who
+			// is connected directly it tells everything.
+			wants = append(wants, call(serial+1, systemdName, systemdPath, systemdIface, "Subscribe", "", nil)...)
+			serial += 2
+		}
+		for try := 0; ; try++ {
+			unit := unitName(os.Getpid(), time.Now())
+			wants = append(wants, call(serial, systemdName, systemdPath, systemdIface, "StartTransientUnit", "ssa(sv)a(sa(sv))", transientScope(unit, a.Controllers))...)
+			if err := c.say(wants); err != nil {
+				return err
+			}
+			err := c.jobDone(serial, unit)
+			var said *remoteError
+			if !errors.As(err, &said) || said.name != unitExists || try == mostUnitTries {
+				return err
+			}
+			wants, serial = nil, serial+1
+		}
+	})
+}
+
+// ask asks one systemd after the other. What a bus has to hear first is handed to
+// what, which says it together with the rest.
+func (p *Player) ask(buses []plan.Bus, what func(c *conn, direct bool, wants []byte, serial uint32) error) error {
+	defer p.Leave()
 	deadline := time.Now().Add(scopePatience)
 	failed := &BusError{}
-	for i, b := range a.Buses {
+	for i, b := range buses {
 		// The last may take what is left, the others a share.
 		until := deadline
-		if n := len(a.Buses) - i; n > 1 {
+		if n := len(buses) - i; n > 1 {
 			until = time.Now().Add(time.Until(deadline) * time.Duration(n) / time.Duration(n+1))
 		}
-		err := scopeBy(b, until)
+		c, err := p.knocked(b.Address, until)
+		if err == nil {
+			var wants []byte
+			serial := uint32(1)
+			if !b.Direct {
+				wants = call(1, busName, busPath, busName, "Hello", "", nil)
+				serial = 2
+			}
+			err = what(c, b.Direct, wants, serial)
+			c.close()
+		}
 		if err == nil {
 			return nil
 		}
@@ -72,38 +112,31 @@ func startScope(a plan.Scope) error {
 	return failed
 }
 
-func scopeBy(b plan.Bus, deadline time.Time) error {
-	c, err := dial(b.Address, deadline)
-	if err != nil {
-		return err
+// Knock connects to a systemd that will be asked for a scope. It takes its time to
+// let somebody in, and nobox has something else to do meanwhile. Whether it opens
+// is seen when it is asked.
+func (p *Player) Knock(b plan.Bus) {
+	if c, err := dial(b.Address, time.Now()); err == nil {
+		p.door, p.address = c, b.Address
 	}
-	defer c.close()
-	var hello []byte
-	serial := uint32(1)
-	if !b.Direct {
-		match := &writer{}
-		match.string("type='signal',sender='" + systemdName + "',interface='" + systemdIface + "',member='" + jobRemoved + "'")
-		hello = append(hello, call(1, busName, busPath, busName, "Hello", "", nil)...)
-		hello = append(hello, call(2, busName, busPath, busName, "AddMatch", "s", match.b)...)
-		// On a bus systemd tells of jobs only if someone wants to know; to who
-		// is connected directly it tells everything.
-		hello = append(hello, call(3, systemdName, systemdPath, systemdIface, "Subscribe", "", nil)...)
-		serial = 4
+}
+
+// Leave goes away from the door if nothing came of it.
+func (p *Player) Leave() {
+	if p.door != nil {
+		p.door.close()
+		p.door = nil
 	}
-	for try := 0; ; try++ {
-		unit := unitName(os.Getpid(), time.Now())
-		body := transientScope(unit)
-		if err := c.write(append(hello, call(serial, systemdName, systemdPath, systemdIface, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)...)); err != nil {
-			return err
-		}
-		err := c.jobDone(serial, unit)
-		var said *remoteError
-		if errors.As(err, &said) && said.name == unitExists && try < mostUnitTries {
-			hello, serial = nil, serial+1
-			continue
-		}
-		return err
+}
+
+// knocked is the connection to address.
+func (p *Player) knocked(address string, deadline time.Time) (*conn, error) {
+	if c := p.door; c != nil && p.address == address {
+		p.door = nil
+		c.deadline, c.limit = deadline, time.Now().Add(busyPatience)
+		return c, nil
 	}
+	return dial(address, deadline)
 }
 
 // unitName is a name no other scope has: the number of a process comes again,
@@ -113,7 +146,7 @@ func unitName(pid int, at time.Time) string {
 }
 
 // transientScope are the arguments of StartTransientUnit.
-func transientScope(unit string) []byte {
+func transientScope(unit string, controllers []string) []byte {
 	w := &writer{}
 	w.string(unit)
 	w.string("fail")
@@ -127,7 +160,16 @@ func transientScope(unit string) []byte {
 		property("Description", "s", func() { w.string("nobox") })
 		// 0 is who sends this, whatever number it has in systemd's pid namespace.
 		property("PIDs", "au", func() { w.array(4, func() { w.uint32(0) }) })
-		property("Delegate", "b", func() { w.uint32(1) })
+		// Delegate=yes with these controllers. With all of them systemd would give
+		// the slice some that nobody asked for, and take them back when the scope
+		// ends, at each start.
+		property("DelegateControllers", "as", func() {
+			w.array(4, func() {
+				for _, c := range controllers {
+					w.string(c)
+				}
+			})
+		})
 		// Forget it when it ends, also if that was not well; systemd.unit(5).
 		property("CollectMode", "s", func() { w.string("inactive-or-failed") })
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,7 @@ import (
 // boxes at a time: who changes anything there holds a lock on the directory,
 // and the last box to leave takes back what the first one did.
 const (
+	box    = "box"
 	inside = "inside"
 	prefix = "nobox-"
 )
@@ -36,10 +38,14 @@ type Player struct {
 	base    string // D
 	dir     string // the box's
 	shared  bool   // D is not nobox's alone
-	fd      int    // of inside, 0 without one
+	box     int    // a descriptor of it, 0 without one
+	fd      int    // of inside
 	keeper  int    // the process that removes the cgroup should nobox be killed
 	life    int    // nobox's end of the pipe that the keeper watches
 	Systemd bool   // the cgroup is a scope's
+
+	door    *conn // to a systemd that was not asked yet, nil without one
+	address string
 }
 
 // Dir is the box's cgroup, "" without one.
@@ -57,14 +63,14 @@ func (p *Player) FD() int { return p.fd }
 func (p *Player) Play(a plan.Action) error {
 	switch a := a.(type) {
 	case plan.Scope:
-		if err := startScope(a); err != nil {
+		if err := p.startScope(a); err != nil {
 			return err
 		}
 		p.Systemd = true
 		return p.inScope()
 	case plan.MakeCgroup:
-		if a.In != "" {
-			p.base, p.shared = string(a.In), true
+		if p.shared = a.In != ""; p.shared {
+			p.base = string(a.In)
 		}
 		return p.make(a)
 	case plan.LimitCgroup:
@@ -102,8 +108,10 @@ func bare(err error) error {
 }
 
 // write writes to a file of a cgroup, in one call as the kernel wants it.
-func write(dir, file, value string) error {
-	fd, err := unix.Open(dir+"/"+file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+func write(dir, file, value string) error { return writeAt(unix.AT_FDCWD, dir+"/"+file, value) }
+
+func writeAt(dir int, file, value string) error {
+	fd, err := unix.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -113,8 +121,38 @@ func write(dir, file, value string) error {
 }
 
 func read(dir, file string) string {
-	b, _ := os.ReadFile(dir + "/" + file)
-	return strings.TrimSpace(string(b))
+	s, _ := readAt(unix.AT_FDCWD, dir+"/"+file)
+	return strings.TrimSpace(s)
+}
+
+// readAt reads a file whole, most of which are a line or two.
+func readAt(dir int, file string) (string, error) {
+	fd, err := unix.Openat(dir, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	all := make([]byte, 0, 1<<10)
+	for {
+		n, err := unix.Read(fd, all[len(all):cap(all)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return "", err
+		case n == 0:
+			return string(all), nil
+		}
+		if all = all[:len(all)+n]; len(all) == cap(all) {
+			all = slices.Grow(all, len(all))
+		}
+	}
+}
+
+// read is a file of the box's cgroup.
+func (p *Player) read(file string) string {
+	s, _ := readAt(p.box, file)
+	return strings.TrimSpace(s)
 }
 
 // lock waits for the lock on D, which goes with the descriptor.
@@ -143,39 +181,47 @@ func (p *Player) make(a plan.MakeCgroup) error {
 		}
 		defer unlock()
 	}
-	if a.Leaf {
-		leaf := filepath.Join(p.base, host.CgroupLeaf)
-		if err := unix.Mkdir(leaf, 0o755); err != nil && err != unix.EEXIST {
-			return err
-		}
-		if err := move(p.base, leaf); err != nil {
-			return err
-		}
-	}
-	if err := give(p.base, a.Controllers); err != nil {
-		return err
-	}
-	name := "box"
-	if p.shared {
-		name = prefix + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano()/1000%(36*36*36*36*36*36), 36)
-	}
-	dir := filepath.Join(p.base, name)
-	if err := unix.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
-	p.dir = dir
-	if err := give(dir, a.Controllers); err != nil {
-		return err
-	}
-	if err := unix.Mkdir(filepath.Join(dir, inside), 0o755); err != nil {
-		return err
-	}
-	fd, err := unix.Open(filepath.Join(dir, inside), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	base, err := unix.Open(p.base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	p.fd = fd
-	return nil
+	defer unix.Close(base)
+	if a.Leaf {
+		if err := unix.Mkdirat(base, host.CgroupLeaf, 0o755); err != nil && err != unix.EEXIST {
+			return err
+		}
+		leaf := filepath.Join(p.base, host.CgroupLeaf)
+		if p.shared {
+			err = move(p.base, leaf)
+		} else {
+			err = writeAt(base, host.CgroupLeaf+"/cgroup.procs", "0") // nobox, whatever its number there
+		}
+		if err != nil {
+			return err
+		}
+	}
+	name := box
+	if p.shared {
+		name = prefix + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano()/1000%(36*36*36*36*36*36), 36)
+	}
+	if err := give(base, a.Controllers); err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(base, name, 0o755); err != nil {
+		return err
+	}
+	p.dir = filepath.Join(p.base, name)
+	if p.box, err = unix.Openat(base, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	if err := give(p.box, a.Controllers); err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(p.box, inside, 0o755); err != nil {
+		return err
+	}
+	p.fd, err = unix.Openat(p.box, inside, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return err
 }
 
 // join finds a box's cgroup by a process that stands in it, or below it where the
@@ -185,13 +231,21 @@ func (p *Player) join(a plan.JoinCgroup) error {
 	if err != nil {
 		return bare(err)
 	}
-	at, err := insideOf(string(b))
+	own, at, err := insideOf(string(b))
 	if err != nil {
 		return err
 	}
 	fd, err := unix.Open(filepath.Join("/sys/fs/cgroup", at), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
+	}
+	if given, _ := readAt(fd, "cgroup.subtree_control"); strings.TrimSpace(given) != "" {
+		// The box gives controllers to others below, and no process may stand in
+		// it: the command is born where the box's own is.
+		unix.Close(fd)
+		if fd, err = unix.Open(filepath.Join("/sys/fs/cgroup", own), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil {
+			return err
+		}
 	}
 	// What was read was of that process if it is still there.
 	if err := unix.PidfdSendSignal(a.FD, 0, nil, 0); err != nil {
@@ -202,10 +256,10 @@ func (p *Player) join(a plan.JoinCgroup) error {
 	return nil
 }
 
-// insideOf is the cgroup that a box was born in, from /proc/PID/cgroup of a
-// process in it. The first of that name is the one: what is above is nobox's, what
+// insideOf is where a process stands, from /proc/PID/cgroup, and the cgroup that
+// its box was born in. The first of that name is the one: what is above is nobox's, what
 // is below may be of the box's making.
-func insideOf(text string) (string, error) {
+func insideOf(text string) (own, at string, err error) {
 	for line := range strings.Lines(text) {
 		own, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::/")
 		if !ok {
@@ -214,41 +268,26 @@ func insideOf(text string) (string, error) {
 		parts := strings.Split(own, "/")
 		for i, name := range parts {
 			// As make has it: box or nobox-N-X, and inside.
-			if name == inside && i > 0 && (parts[i-1] == "box" || strings.HasPrefix(parts[i-1], prefix)) {
-				return "/" + strings.Join(parts[:i+1], "/"), nil
+			if name == inside && i > 0 && (parts[i-1] == box || strings.HasPrefix(parts[i-1], prefix)) {
+				return "/" + own, "/" + strings.Join(parts[:i+1], "/"), nil
 			}
 		}
-		return "", fmt.Errorf("its command stands in %s, which is not of a box's making", plan.Quote("/"+own))
+		return "", "", fmt.Errorf("its command stands in %s, which is not of a box's making", plan.Quote("/"+own))
 	}
-	return "", errors.New("it has no cgroup of version 2")
+	return "", "", errors.New("it has no cgroup of version 2")
 }
 
-// give enables controllers for those below.
-func give(dir string, controllers []string) error {
-	have := strings.Fields(read(dir, "cgroup.subtree_control"))
-	missing := ""
-	for _, c := range controllers {
-		if !contains(have, c) {
-			missing += " +" + c
-		}
-	}
-	if missing == "" {
+// give enables controllers for those below; the kernel passes over those that
+// are.
+func give(dir int, controllers []string) error {
+	if len(controllers) == 0 {
 		return nil
 	}
-	err := write(dir, "cgroup.subtree_control", missing[1:])
-	if err == unix.EBUSY && read(dir, "cgroup.procs") != "" {
+	err := writeAt(dir, "cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
+	if err == unix.EBUSY {
 		return errors.New("processes stand in it, so that it cannot give controllers to others")
 	}
 	return err
-}
-
-func contains(ss []string, s string) bool {
-	for _, x := range ss {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // mostMoves bounds how often those are moved that fork meanwhile.
@@ -274,17 +313,20 @@ func move(from, to string) error {
 }
 
 func (p *Player) limit(a plan.LimitCgroup) error {
-	err := write(p.dir, a.File, a.Value)
+	err := writeAt(p.box, a.File, a.Value)
+	if err == nil && a.Shown {
+		err = writeAt(p.fd, a.File, a.Value)
+	}
 	switch {
 	case err == unix.ENOENT:
 		return fmt.Errorf("this kernel has no %s", a.File)
 	case err == unix.ERANGE && a.File == "cpuset.cpus":
-		return fmt.Errorf("only the CPUs %s can be had", read(p.dir, "cpuset.cpus.effective"))
+		return fmt.Errorf("only the CPUs %s can be had", p.read("cpuset.cpus.effective"))
 	case err != nil:
 		return err
 	case a.File == "cpuset.cpus":
 		// The kernel takes CPUs that are not there, and leaves them out.
-		if got := read(p.dir, "cpuset.cpus.effective"); !sameCPUs(got, a.Value) {
+		if got := p.read("cpuset.cpus.effective"); !sameCPUs(got, a.Value) {
 			return fmt.Errorf("only the CPUs %s can be had", got)
 		}
 	}
@@ -308,7 +350,7 @@ func sameCPUs(a, b string) bool {
 // Kill kills everything in the box's cgroup; Linux 5.14.
 func (p *Player) Kill() {
 	if p.Dir() != "" {
-		write(p.dir, "cgroup.kill", "1")
+		writeAt(p.box, "cgroup.kill", "1")
 	}
 }
 
@@ -362,9 +404,11 @@ func (p *Player) Remove() {
 	if p == nil {
 		return
 	}
-	if p.fd > 0 {
-		unix.Close(p.fd)
-		p.fd = 0
+	for _, fd := range []*int{&p.fd, &p.box} {
+		if *fd > 0 {
+			unix.Close(*fd)
+			*fd = 0
+		}
 	}
 	if p.dir != "" && p.shared {
 		sweep(p.dir)

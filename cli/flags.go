@@ -975,7 +975,7 @@ Limits are enforced by a cgroup of version 2, which your own systemd gives nobox
 		help: "its cgroup: auto, systemd, off, or a path",
 		long: `Where the cgroup comes from that limits take. With auto it is asked of your own systemd, as a scope that systemd removes when it is empty, and without one made in the cgroup that nobox stands in, if that was delegated: in a container, by a batch system, by an administrator's chown. Who stands in that one is moved to a cgroup named nobox within it, since the kernel wants that, and back when the last box has ended. systemd is the first of the two alone, a path that cgroup, off none.
 
-Where no flag asks for a limit there is no cgroup and none is asked for. Inside, /sys/fs/cgroup shows the box's own cgroup, read-only, and nothing above it; its limits stand above.`,
+Where no flag asks for a limit there is no cgroup and none is asked for. Inside, /sys/fs/cgroup shows the box's own cgroup, read-only, and nothing above it. memory.max, cpu.max and pids.max are seen there, for programs that size themselves by them; the limits that hold stand above.`,
 		set: func(v string, o *Invocation) error {
 			if err := cgroupPlace(v); err != nil {
 				return err

@@ -184,40 +184,17 @@ func bareError(err error) error {
 	return err
 }
 
-// manager finds the systemd that the caller may ask. Its own socket comes first:
-// it is there without a bus, nothing stands in between, and none of a bus's
-// limits on clients hold; systemctl(1) takes it too. An address of the
-// environment may be that of another bus, on which there is no systemd.
+// manager finds the systemd that the caller may ask.
 func (f *Facts) manager(c *Cgroups) Manager {
-	var m Manager
-	add := func(address string, direct bool) {
-		m.Buses = append(m.Buses, plan.Bus{Address: address, Direct: direct})
-	}
-	socket := func(p string, direct bool) {
-		var st unix.Stat_t
-		if unix.Stat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
-			add("unix:path="+p, direct)
-		}
-	}
+	m := Manager{Buses: Systemd()}
 	cgroup := ""
 	if f.RealRoot {
 		m.Machine, m.Linger = true, true
-		socket("/run/systemd/private", true)
-		socket("/run/dbus/system_bus_socket", false)
 	} else {
 		uid := strconv.FormatUint(uint64(f.UID), 10)
-		dir := "/run/user/" + uid
-		m.Runtime = plan.HostPath(dir)
-		_, err := os.Stat(dir)
+		m.Runtime = plan.HostPath("/run/user/" + uid)
+		_, err := os.Stat(string(m.Runtime))
 		m.HasRuntime = err == nil
-		if x := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(x) && x != dir {
-			socket(x+"/systemd/private", true)
-		}
-		socket(dir+"/systemd/private", true)
-		if a := os.Getenv("DBUS_SESSION_BUS_ADDRESS"); a != "" {
-			add(a, false)
-		}
-		socket(dir+"/bus", false)
 		_, err = os.Stat("/var/lib/systemd/linger/" + f.User)
 		m.Linger = err == nil && f.User != ""
 		cgroup = "/user.slice/user-" + uid + ".slice/user@" + uid + ".service"
@@ -226,6 +203,35 @@ func (f *Facts) manager(c *Cgroups) Manager {
 		m.Known, m.Given = true, strings.Fields(string(b))
 	}
 	return m
+}
+
+// Systemd are the ways to the caller's own systemd, or root's to the machine's,
+// the most direct first. Its own socket is there without a bus, nothing stands in
+// between, and none of a bus's limits on clients hold; systemctl(1) takes it too.
+// An address of the environment may be that of another bus, on which there is no
+// systemd.
+func Systemd() (buses []plan.Bus) {
+	socket := func(p string, direct bool) {
+		var st unix.Stat_t
+		if unix.Stat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK {
+			buses = append(buses, plan.Bus{Address: "unix:path=" + p, Direct: direct})
+		}
+	}
+	if unix.Getuid() == 0 && initialUserns() {
+		socket("/run/systemd/private", true)
+		socket("/run/dbus/system_bus_socket", false)
+		return buses
+	}
+	dir := "/run/user/" + strconv.Itoa(unix.Getuid())
+	if x := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(x) && x != dir {
+		socket(x+"/systemd/private", true)
+	}
+	socket(dir+"/systemd/private", true)
+	if a := os.Getenv("DBUS_SESSION_BUS_ADDRESS"); a != "" {
+		buses = append(buses, plan.Bus{Address: a})
+	}
+	socket(dir+"/bus", false)
+	return buses
 }
 
 // Disk is the block device that holds a path, or that the path is.

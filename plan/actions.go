@@ -142,8 +142,9 @@ type Bus struct {
 // systemd leaves alone (Delegate=yes) and removes when it is empty, and waits
 // until nobox stands in it. The buses are tried in order.
 type Scope struct {
-	Machine bool  `json:"machine,omitempty"` // the machine's systemd, not the user's
-	Buses   []Bus `json:"buses"`
+	Machine     bool     `json:"machine,omitempty"` // the machine's systemd, not the user's
+	Buses       []Bus    `json:"buses"`
+	Controllers []string `json:"controllers,omitempty"` // that are delegated
 }
 
 func (a Scope) whose() string {
@@ -153,8 +154,16 @@ func (a Scope) whose() string {
 	return "your own"
 }
 func (a Scope) String() string {
-	s := "ask " + a.whose() + " systemd for a scope with a delegated cgroup, and move nobox there, by "
-	for i, b := range a.Buses {
+	s := "ask " + a.whose() + " systemd for a scope with a delegated cgroup, "
+	if len(a.Controllers) > 0 {
+		s += "for " + strings.Join(a.Controllers, ", ") + ", "
+	}
+	return s + "and move nobox there, by " + buses(a.Buses)
+}
+
+func buses(bs []Bus) string {
+	s := ""
+	for i, b := range bs {
 		if i > 0 {
 			s += " or "
 		}
@@ -198,14 +207,21 @@ func (a MakeCgroup) Cannot() string {
 
 // LimitCgroup writes a value to a file of the box's cgroup, which is above what
 // the box can see. What names the limit in words.
+// Shown has it in the cgroup that the box sees as well, where programs look for
+// what they may take; the one that holds is above.
 type LimitCgroup struct {
 	File  string `json:"file"`
 	Value string `json:"value"`
 	What  string `json:"what"`
+	Shown bool   `json:"shown,omitempty"`
 }
 
 func (a LimitCgroup) String() string {
-	return "set " + a.File + " of the box's cgroup to " + quote(a.Value)
+	s := "set " + a.File + " of the box's cgroup to " + quote(a.Value)
+	if a.Shown {
+		s += ", and of the one that it sees"
+	}
+	return s
 }
 func (a LimitCgroup) Cannot() string { return a.What }
 

@@ -1239,18 +1239,16 @@ func hasNUL(a Action) bool {
 	case MapIDs:
 		return nul(string(a.NewUIDMap)) || nul(string(a.NewGIDMap))
 	case Scope:
+		if slices.ContainsFunc(a.Controllers, nul) {
+			return true
+		}
 		for _, b := range a.Buses {
 			if nul(b.Address) {
 				return true
 			}
 		}
 	case MakeCgroup:
-		for _, c := range a.Controllers {
-			if nul(c) {
-				return true
-			}
-		}
-		return nul(string(a.In))
+		return slices.ContainsFunc(a.Controllers, nul) || nul(string(a.In))
 	case LimitCgroup:
 		return nul(a.File) || nul(a.Value)
 	case Hostname:
@@ -2056,10 +2054,11 @@ func badCgroup(s *survey) *CheckError {
 		case s.own()&unix.CLONE_NEWCGROUP == 0 && s.of[kindKeep].n == 0: // which may write to no cgroup
 			return s.at(clone, "the box sees the cgroup where its limits are set")
 		}
-		for _, c := range a.Controllers {
-			if c == "" || strings.Trim(c, "abcdefghijklmnopqrstuvwxyz_") != "" {
-				return s.at(make.first, "that is no controller")
-			}
+		if !controllers(a.Controllers) {
+			return s.at(make.first, "that is no controller")
+		}
+		if scope.n > 0 && !slices.Equal(s.Steps[scope.first].Do.(Scope).Controllers, a.Controllers) {
+			return s.at(make.first, "the cgroup has other controllers than the scope")
 		}
 	}
 	for i, k := range s.kind {
@@ -2076,6 +2075,16 @@ func badCgroup(s *survey) *CheckError {
 		}
 	}
 	return nil
+}
+
+// controllers says whether those are names of controllers.
+func controllers(names []string) bool {
+	for _, c := range names {
+		if c == "" || strings.Trim(c, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 func badCommand(s *survey) *CheckError {

@@ -114,14 +114,14 @@ func (g shape) plan() *Plan {
 	limited := g.scope || g.cgroup
 	switch {
 	case g.scope:
-		b.Host("-m 1g", "", Scope{Buses: []Bus{{"unix:path=/run/user/1000/systemd/private", true}}}).Needs = FactScope
+		b.Host("-m 1g", "", Scope{Buses: []Bus{{"unix:path=/run/user/1000/systemd/private", true}}, Controllers: []string{"memory", "pids"}}).Needs = FactScope
 		b.Host("-m 1g", "", MakeCgroup{Leaf: true, Controllers: []string{"memory", "pids"}})
 	case g.cgroup:
 		b.Host("-m 1g", "", MakeCgroup{In: "/sys/fs/cgroup", Controllers: []string{"memory", "pids"}}).Needs = FactCgroup
 		b.Host("-m 1g", "nothing is left on the host", SweepCgroup{})
 	}
 	if limited {
-		b.Host("-m 1g", "", LimitCgroup{"memory.max", "1073741824", "limit the memory"}).Needs = FactLimit("memory.max")
+		b.Host("-m 1g", "", LimitCgroup{"memory.max", "1073741824", "limit the memory", true}).Needs = FactLimit("memory.max")
 	}
 	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID, limited})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})

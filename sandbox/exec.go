@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/cgroups"
 	"nobox/host"
 	"nobox/plan"
 )
@@ -160,7 +161,7 @@ func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
 	if err != nil {
 		return Result{}, f, err
 	}
-	r, err := attempt(j.with(x), f, p, h, -1)
+	r, err := attempt(j.with(x), f, p, h, -1, &cgroups.Player{})
 	return r, f, err
 }
 

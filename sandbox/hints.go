@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nobox/cgroups"
 	"nobox/host"
 	"nobox/idmap"
 	"nobox/landlock"
@@ -80,6 +81,18 @@ func lacking(err error, o Options, f *host.Facts) string {
 // DoctorLine is the line of nobox doctor that is about what failed, "" where
 // the failure is not the machine's.
 func DoctorLine(err error) string {
+	var limit *cgroups.Error
+	if errors.As(err, &limit) {
+		switch limit.About {
+		case cgroups.AboutCgroups:
+			return "cgroup"
+		case cgroups.AboutSystemd:
+			return "bus"
+		case cgroups.AboutLinger:
+			return "linger"
+		}
+		return ""
+	}
 	var failed *plan.StepError
 	if !errors.As(err, &failed) {
 		return ""
@@ -87,7 +100,10 @@ func DoctorLine(err error) string {
 	denied := errors.Is(failed.Err, unix.EPERM) || errors.Is(failed.Err, unix.EACCES) || errors.Is(failed.Err, unix.ENOSYS)
 	switch a := failed.Step.Do.(type) {
 	case plan.Clone:
-		if a.Flags == 0 {
+		switch {
+		case a.Cgroup && denied:
+			return "cgroup"
+		case a.Flags == 0:
 			return ""
 		}
 		return "user-namespaces"

@@ -34,7 +34,14 @@ func cgroup(o *Options, f *host.Facts) (*cgroups.Request, error) {
 		r.Mode = cgroups.Path
 	}
 	add := func(controller, file, value, what, from string) {
-		r.Limits = append(r.Limits, cgroups.Limit{Controller: controller, File: file, Value: value, What: what, From: from})
+		shown := false
+		switch file {
+		case "memory.max", "memory.oom.group", "cpu.max", "pids.max":
+			// Runtimes size themselves by these, as they do in other containers.
+			// Which of two equal ones is met first is not said: all of the box ends.
+			shown = true
+		}
+		r.Limits = append(r.Limits, cgroups.Limit{Controller: controller, File: file, Value: value, What: what, From: from, Shown: shown})
 	}
 	number := func(v uint64) string {
 		if v == Unlimited {
@@ -130,9 +137,29 @@ func cgroupQuestions(o *Options, q *host.Questions) {
 	}
 }
 
-// usage reads what the box took.
-func (r *Result) usage(cg *cgroups.Player, box *userns.Box, wall time.Duration) {
-	u, ok := cg.Usage()
+// knock is the player of the steps about cgroups. It is at systemd's door already
+// if it may have to ask for a scope.
+func knock(o *Options) *cgroups.Player {
+	p := &cgroups.Player{}
+	r, err := cgroup(o, nil)
+	if err != nil || !r.Asked() || r.Mode != cgroups.Auto && r.Mode != cgroups.Systemd || len(o.PreserveFDs) > 0 {
+		return p // a descriptor of nobox's own would look like one of the caller's
+	}
+	if buses := host.Systemd(); len(buses) > 0 {
+		p.Knock(buses[0])
+	}
+	return p
+}
+
+// usage reads what the box took; without a report only what ended it.
+func (r *Result) usage(o *Options, cg *cgroups.Player, box *userns.Box, wall time.Duration) {
+	var u cgroups.Usage
+	var ok bool
+	if o.Limits.Report {
+		u, ok = cg.Usage()
+	} else {
+		u, ok = cg.Ended(o.Limits.Pids.From != "")
+	}
 	if !ok {
 		u = cgroups.FromRusage(box.Usage())
 	}

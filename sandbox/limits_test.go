@@ -79,6 +79,18 @@ func TestALimitThatCannotBeEnforcedSaysWhyAndWhatHelps(t *testing.T) {
 			if !strings.HasPrefix(err.Error(), "cannot ") || !strings.Contains(err.Error(), c.cause) || !strings.Contains(strings.Join(d.Hints, "\n"), c.hint) || c.hint != "" && len(d.Hints) == 0 {
 				t.Errorf("%v\n%q\nwant %q and %q", err, d.Hints, c.cause, c.hint)
 			}
+			line := "cgroup"
+			switch c.name {
+			case "no manager":
+				line = "linger"
+			case "a manager that ended", "a silent bus":
+				line = "bus"
+			case "another's", "not there", "off", "no weights", "more CPUs than there are", "no disk":
+				line = "" // the doctor knows nothing of what was asked
+			}
+			if got := DoctorLine(err); got != line {
+				t.Errorf("it points to the doctor's line %q, want %q", got, line)
+			}
 			// With best effort it goes on, but for what contradicts itself.
 			s.o.Limits.BestEffort = true
 			p, err := Compile(s.o, f)

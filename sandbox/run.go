@@ -148,6 +148,8 @@ func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 			defer changes.Release(fd)
 		}
 	}
+	cg := knock(&o)
+	defer cg.Leave()
 	f := probe(o)
 	if f.Refused == nil {
 		f.Refused = map[plan.Fact]string{}
@@ -166,7 +168,7 @@ func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 				h.Note(n)
 			}
 		}
-		r, err := attempt(o, &f, p, h, lock)
+		r, err := attempt(o, &f, p, h, lock, cg)
 		var failed *plan.StepError
 		if errors.As(err, &failed) && failed.Step.Needs != plan.FactNone && f.Has(failed.Step.Needs) {
 			// The machine does not have what was believed: once more without.
@@ -188,7 +190,7 @@ func mark(h Hooks, what string) {
 
 // attempt starts p and waits for it. lock is the descriptor that holds the lock
 // of kept changes, -1 if there is none.
-func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int) (Result, error) {
+func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgroups.Player) (Result, error) {
 	tty := wantsTerminal(&o, f)
 	apart := tty && o.Detached
 	caught := -1
@@ -223,7 +225,6 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int) (Result,
 		}
 		return args, files
 	}
-	cg := &cgroups.Player{}
 	box, err := userns.Start(p, userns.Outside{
 		TTY: caught,
 		Cloned: func() (err error) {
@@ -280,7 +281,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int) (Result,
 	began := time.Now()
 	r, err := s.wait(o.Timeout)
 	mark(h, "ended")
-	r.usage(cg, box, time.Since(began))
+	r.usage(&o, cg, box, time.Since(began))
 	for _, n := range r.reasons(&o) {
 		h.Note(n)
 	}

@@ -36,7 +36,7 @@ type session struct {
 
 // letGoAfter is how long a box lives before nobox lets go of what it does not
 // need: one that ends sooner does not pay for it, nor does a start.
-const letGoAfter = 100 * time.Millisecond
+const letGoAfter = 250 * time.Millisecond
 
 // confine lets go of it, once the inside has no step left after which nobox would
 // start anew, which takes all that the caller handed over.
