@@ -204,6 +204,9 @@ func (p *Player) make(a plan.MakeCgroup) error {
 	if p.shared {
 		name = prefix + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano()/1000%(36*36*36*36*36*36), 36)
 	}
+	if p.shared {
+		note(p.base, a.Controllers)
+	}
 	if err := give(base, a.Controllers); err != nil {
 		return err
 	}
@@ -288,6 +291,33 @@ func give(dir int, controllers []string) error {
 		return errors.New("processes stand in it, so that it cannot give controllers to others")
 	}
 	return err
+}
+
+// givenAttr is where stands, at D, which controllers nobox had D give that it did
+// not give before: the box that leaves last takes them back, whichever came first.
+// kernfs has attributes of users since Linux 5.7.
+const givenAttr = "user.nobox.given"
+
+// given are the controllers that stand there; false if nothing does.
+func given(dir string) ([]string, bool) {
+	var b [256]byte
+	n, err := unix.Getxattr(dir, givenAttr, b[:])
+	if err != nil {
+		return nil, false
+	}
+	return strings.Fields(string(b[:n])), true
+}
+
+// note notes which of the controllers D does not give yet.
+func note(dir string, controllers []string) {
+	have := strings.Fields(read(dir, "cgroup.subtree_control"))
+	add, _ := given(dir)
+	for _, c := range controllers {
+		if !slices.Contains(have, c) && !slices.Contains(add, c) {
+			add = append(add, c)
+		}
+	}
+	unix.Setxattr(dir, givenAttr, []byte(strings.Join(add, " ")), 0)
 }
 
 // mostMoves bounds how often those are moved that fork meanwhile.
@@ -446,19 +476,23 @@ func sweep(dir string) {
 		}
 		awaitEmpty(dir, until)
 	}
-	leaf := filepath.Join(base, host.CgroupLeaf)
-	if _, err := os.Stat(leaf); err != nil {
-		return
-	}
 	for _, d := range children(base) {
-		if d != host.CgroupLeaf {
-			return
+		if strings.HasPrefix(d, prefix) {
+			return // another box
 		}
 	}
-	for _, c := range strings.Fields(read(base, "cgroup.subtree_control")) {
+	leaf := filepath.Join(base, host.CgroupLeaf)
+	_, err = os.Stat(leaf)
+	back, known := given(base)
+	if !known && err == nil {
+		// Processes stood here, so that nothing was given before.
+		back = strings.Fields(read(base, "cgroup.subtree_control"))
+	}
+	for _, c := range back {
 		write(base, "cgroup.subtree_control", "-"+c)
 	}
-	if move(leaf, base) == nil {
+	unix.Removexattr(base, givenAttr)
+	if err == nil && move(leaf, base) == nil {
 		unix.Rmdir(leaf)
 	}
 }
