@@ -69,7 +69,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	net.Publish = published(&o, f)
 	net.Visible = flagIf(o.Clients, "--client-address")
 	nested := Nested(o)
-	net.Beside = net.CanBeside(f) && !nested
+	// What is done beside takes a process more, if only for a moment.
+	few := o.Limits.Pids.From != "" && o.Limits.Pids.Value < 3
+	net.Beside = net.CanBeside(f) && !nested && !few
 	net.Listen(b)
 	if k := v.view.Keep; k != nil {
 		b.Host(k.From, "", plan.Lock{Dir: k.Dir})

@@ -115,3 +115,20 @@ func TestBytesReadWell(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsDoneBesideIsNotWhereNoProcessIsToSpare(t *testing.T) {
+	for limit, beside := range map[uint64]bool{1: false, 2: false, 3: true, 100: true} {
+		s := scene{o: Options{Command: []string{"id"}, Net: NetNone, AsPid1: true, Limits: Limits{Pids: Amount{limit, "--pids-limit"}}}, f: func(f *host.Facts) { f.Cgroups = nstest.Cgroups() }}
+		p, err := Compile(s.o, s.facts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := false
+		for _, step := range p.Steps {
+			got = got || step.Side == plan.Beside
+		}
+		if got != beside {
+			t.Errorf("--pids-limit %d: beside is %v", limit, got)
+		}
+	}
+}
