@@ -25,6 +25,7 @@ type Usage struct {
 
 	OOMKills    int64 // processes that the kernel killed for want of memory
 	OOM         int64 // how often that was for the box's own limit
+	OOMBelow    int64 // or for one that the box set itself
 	PidsRefused int64 // forks at the box's own limit
 }
 
@@ -40,6 +41,13 @@ func (p *Player) Ended(pids bool) (u Usage, ok bool) {
 		MemoryPeak: Unknown, SwapPeak: Unknown, PidsPeak: Unknown, Read: Unknown, Write: Unknown, PidsRefused: Unknown}
 	memory := keyed(p.read("memory.events"))
 	u.OOMKills, u.OOM = get(memory, "oom_kill"), get(memory, "oom")
+	if u.OOM > 0 {
+		// Counts are of all below too. The limit stands twice, here and inside.
+		own := func(file string) int64 { return max(get(keyed(p.read(file)), "oom"), 0) }
+		all := u.OOM
+		u.OOM = own("memory.events.local") + own(inside+"/memory.events.local")
+		u.OOMBelow = all - u.OOM
+	}
 	if u.OOMKills > 0 {
 		u.MemoryPeak = number(p.read("memory.peak"))
 	}

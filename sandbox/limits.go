@@ -176,7 +176,7 @@ func (r *Result) reasons(o *Options) (out []string) {
 		}
 		return "; peak " + show(uint64(n))
 	}
-	if u.OOMKills > 0 {
+	if u.OOMKills > 0 && (u.OOM != 0 || u.OOMBelow == 0) {
 		if m := o.Limits.Memory; m.From != "" && u.OOM != 0 {
 			out = append(out, fmt.Sprintf("out of memory: the kernel ended the box at its limit of %s (%s)%s", Bytes(m.Value), m.From, peak(u.MemoryPeak, Bytes)))
 		} else {
@@ -208,7 +208,7 @@ func (r *Result) ReasonWord() string {
 	switch {
 	case r.TimedOut:
 		return "timeout"
-	case r.Usage.OOMKills > 0 && r.Status.Signaled() && r.Status.Signal() == unix.SIGKILL:
+	case r.Usage.OOMKills > 0 && (r.Usage.OOM != 0 || r.Usage.OOMBelow == 0) && r.Status.Signaled() && r.Status.Signal() == unix.SIGKILL:
 		return "oom"
 	case r.Status.Signaled():
 		return "signal"
