@@ -19,6 +19,11 @@ func detached(t *testing.T, p place, name string, flags []string, command ...str
 		t.Fatalf("%q, exit code %d: %s", out, code, stderr)
 	}
 	t.Cleanup(func() { p.command(nobox, "stop", "--time", "0", name).Run() })
+	if strings.HasPrefix(command[len(command)-1], "stty -echo; echo ready;") {
+		until(t, "a terminal without echo", func() bool {
+			return strings.Contains(first(run(t, p.command(nobox, "logs", name), "")), "ready")
+		})
+	}
 }
 
 // ended waits for the box, and sees that nothing of it is left once it is forgotten.
