@@ -474,7 +474,7 @@ func TestAFloodOfDatagramsAndFramesOfChanceDoNoHarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "-v", exe+":"+exe+":ro", "--", exe, clientOf,
-		"udpflood=192.0.2.1:0,100000", "garbage=192.0.2.1,30000", "tcp=192.0.2.1:7000", "udp=192.0.2.1:7000,1400", "hold=192.0.2.1:7000,10")
+		"udpflood=192.0.2.1:0,30000", "garbage=192.0.2.1,10000", "tcp=192.0.2.1:7000", "udp=192.0.2.1:7000,1400", "hold=192.0.2.1:7000,10")
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
