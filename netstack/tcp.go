@@ -160,7 +160,8 @@ func dial(to netip.AddrPort) (*net.TCPConn, error) {
 func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) (sent, received int64) {
 	c, err := f.accept(r, host)
 	r.Complete(err != nil)
-	if err != nil {
+	if err != nil { // the box has given up, by a reset perhaps
+		host.SetLinger(0)
 		host.Close()
 		f.closed()
 		return 0, 0
