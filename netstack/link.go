@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,21 @@ type link struct {
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
+
+	taken, done atomic.Uint64 // packets of the box's, and those that were dealt with
+}
+
+// idle says whether all that the box has sent was dealt with.
+func (l *link) idle() bool {
+	if l.taken.Load() != l.done.Load() {
+		return false
+	}
+	waiting := true
+	l.conn.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		waiting = err != nil || n > 0
+	})
+	return !waiting && l.taken.Load() == l.done.Load()
 }
 
 const (
@@ -89,14 +105,22 @@ func (l *link) read() error {
 		}
 		var n int
 		var err error
+		l.done.Store(l.taken.Load())
 		if e := l.conn.Read(func(fd uintptr) bool {
+			l.taken.Add(1)
 			for {
 				if n, err = unix.Readv(int(fd), iovs); err != unix.EINTR {
+					if err == unix.EAGAIN {
+						l.done.Store(l.taken.Load())
+					}
 					return err != unix.EAGAIN
 				}
 			}
 		}); e != nil {
 			return e
+		}
+		if err == unix.ENETDOWN && l.frame != nil {
+			continue // the box is gone, and what it sent last is still here
 		}
 		if err == unix.EINVAL && l.frame != nil {
 			continue // segments of a kind that this kernel has no word for; packet(7)

@@ -35,7 +35,7 @@ func Main(args []string) int {
 		say(err.Error())
 		return 1
 	}
-	l, err := start(c, deviceFD)
+	l, n, err := start(c, deviceFD)
 	if err != nil {
 		say("cannot run the network: " + err.Error())
 		return 1
@@ -53,23 +53,38 @@ func Main(args []string) int {
 			}
 			unix.Close(fd) // no message is known
 		}
+		n.drain()
 		code <- 0
 	}()
 	return <-code
 }
 
-func start(c Config, fd int) (*link, error) {
+func start(c Config, fd int) (*link, *network, error) {
 	l, err := newLink(fd, uint32(c.MTU))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Pair {
 		l.pair(c.Ethernet)
 	}
-	if _, err := newNetwork(c, l, say); err != nil {
-		return nil, err
+	n, err := newNetwork(c, l, say)
+	return l, n, err
+}
+
+// drainAtMost is less than nobox waits.
+const drainAtMost = 250 * time.Millisecond
+
+// drain returns when what the box sent last has gone on, or soon.
+func (n *network) drain() {
+	quiet := 0
+	for end := time.Now().Add(drainAtMost); quiet < 2 && time.Now().Before(end); {
+		if n.link.idle() && n.tcp.idle() {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		time.Sleep(200 * time.Microsecond)
 	}
-	return l, nil
 }
 
 // receive waits for a message, and the descriptor that came with it or -1.

@@ -188,6 +188,7 @@ type connection struct {
 
 	sent, received atomic.Int64 // bytes, as the box sees it
 	broken         atomic.Bool  // one side was reset
+	said           atomic.Bool  // what the box said has gone on to the last
 }
 
 func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn) (*connection, error) {
@@ -221,6 +222,22 @@ func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn) (*connec
 	f.mu.Unlock()
 	c.resize(n)
 	return c, nil
+}
+
+// idle says whether all that the box said has gone on, and each end as well.
+func (f *tcpForward) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		if n, err := c.box.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil && n > 0 {
+			return false
+		}
+		// It said its last, and that was not passed on yet.
+		if s := tcp.EndpointState(c.box.State()); !c.said.Load() && (s == tcp.StateCloseWait || s == tcp.StateError) {
+			return false
+		}
+	}
+	return true
 }
 
 // closed says that there is one less than dialFor has counted.
@@ -282,6 +299,7 @@ func (w hostWriter) Write(b []byte) (int, error) {
 // toHost passes on what the box says, from the stack's queue to the socket
 // without a buffer between, until the box says no more.
 func (c *connection) toHost() {
+	defer c.said.Store(true)
 	for {
 		var e tcpip.Error
 		var n int64

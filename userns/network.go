@@ -1,10 +1,12 @@
 package userns
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -226,11 +228,56 @@ func exitText(ws unix.WaitStatus) string {
 	return fmt.Sprintf("exit status %d", ws.ExitStatus())
 }
 
+// networkDrain is how long the network's process may take, once the box has
+// ended, to send on what the box sent last: a datagram, and all that follows of a
+// connection that was closed.
+const networkDrain = 300 * time.Millisecond
+
 // killNetwork ends the network's process, endNetwork waits until it has ended.
+// One that is at work is told first, by the end of its socket, and ends by
+// itself; the second call ends it whatever it does. One that waits for the box's
+// first packet has nothing to send on, and does not listen.
 func (b *Box) killNetwork() {
-	if b.networkPID > 0 {
-		unix.PidfdSendSignal(int(b.networkPIDFD), unix.SIGKILL, nil, 0)
+	switch {
+	case b.networkPID <= 0:
+		return
+	case !b.networkTold && b.network >= 0 && b.networkWorks():
+		b.networkTold = true
+		unix.Shutdown(b.network, unix.SHUT_WR)
+		return
+	case b.networkTold:
+		unix.Poll([]unix.PollFd{{Fd: b.networkPIDFD, Events: unix.POLLIN}}, int(networkDrain.Milliseconds()))
 	}
+	unix.PidfdSendSignal(int(b.networkPIDFD), unix.SIGKILL, nil, 0)
+}
+
+// networkWorks says whether the box has sent anything: the process then is about
+// to become another program, or has, and has its name; proc_pid_stat(5). A
+// packet that has just been sent has made it runnable.
+func (b *Box) networkWorks() bool {
+	var buf [256]byte
+	fd, err := unix.Open("/proc/"+strconv.Itoa(b.networkPID)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	n, err := unix.Read(fd, buf[:])
+	if err != nil || n <= 0 {
+		return false
+	}
+	_, rest, _ := bytes.Cut(buf[:n], []byte("("))
+	i := bytes.LastIndexByte(rest, ')')
+	if i < 0 || i+2 >= len(rest) {
+		return false
+	}
+	name, state := string(rest[:i]), rest[i+2]
+	return name != ownName() || state != 'S' && state != 'Z'
+}
+
+// ownName is what the kernel calls this process, and a copy of it.
+func ownName() string {
+	name, _ := os.ReadFile("/proc/self/comm")
+	return string(bytes.TrimSuffix(name, []byte("\n")))
 }
 
 // networkGrace is how long a network's process that closed its socket may take

@@ -38,6 +38,7 @@ type Box struct {
 	networkEnd   int // the other, until that process has it
 	networkPID   int
 	networkPIDFD int32
+	networkTold  bool // that the box has ended
 
 	attendants    []*attendant
 	listening     []listening
