@@ -113,7 +113,7 @@ func ProbeIDs(wantRanges bool) IDs {
 
 func (m machine) ids(wantRanges bool) IDs {
 	ids := IDs{UID: m.uid, GID: m.gid, NoNewPrivs: m.noNewPrivs}
-	passwd, _ := readIDFile(m.passwd) // without one the uid has no name, and needs none
+	passwd, _ := ReadFile(m.passwd) // without one the uid has no name, and needs none
 	names, home := userNames(passwd, m.uid)
 	ids.PasswdHome = home
 	if len(names) > 0 {
@@ -121,7 +121,7 @@ func (m machine) ids(wantRanges bool) IDs {
 	}
 	if wantRanges {
 		m.subordinates(&ids, names)
-		if b, err := os.ReadFile("/proc/self/setgroups"); err == nil {
+		if b, err := ReadFile("/proc/self/setgroups"); err == nil {
 			ids.SetgroupsDenied = bytes.HasPrefix(b, []byte("deny"))
 		}
 		ids.NewUIDMap = m.helper("newuidmap")

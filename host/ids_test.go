@@ -155,7 +155,7 @@ func TestALargeFileIsReadWhole(t *testing.T) {
 
 // With /proc, whose files have no size.
 func TestAFileWithoutASizeIsReadWhole(t *testing.T) {
-	got, err := readIDFile("/proc/self/mountinfo")
+	got, err := ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,15 +51,15 @@ type grants struct {
 func readGrants(path, kind string, own uint32) grants {
 	g := grants{Subordinate: Subordinate{File: path}, kind: kind, own: own}
 	var err error
-	if g.content, err = readIDFile(path); err != nil {
+	if g.content, err = ReadFile(path); err != nil {
 		g.Err, g.Missing = err.Error(), err == unix.ENOENT
 	}
 	return g
 }
 
-// readIDFile is os.ReadFile without the runtime's poller, which a start would
+// ReadFile is os.ReadFile without the runtime's poller, which a start would
 // set up for nothing else.
-func readIDFile(path string) ([]byte, error) {
+func ReadFile(path string) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	for err == unix.EINTR { // the runtime's preemption signals, on a slow file system
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)

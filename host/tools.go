@@ -60,6 +60,6 @@ func tool(name string) Tool {
 
 // ipv6Loopback says whether ::1 is an address of this machine.
 func ipv6Loopback() bool {
-	b, _ := os.ReadFile("/proc/net/if_inet6")
+	b, _ := ReadFile("/proc/net/if_inet6")
 	return bytes.Contains(b, []byte("00000000000000000000000000000001"))
 }

@@ -99,7 +99,7 @@ func Try(boxes []BoxTrial) Trial {
 	t.Layers = layers(&t.Facts)
 	t.tryNamespaces()
 	t.tryHelpers()
-	passwd, _ := readIDFile(passwdFile)
+	passwd, _ := ReadFile(passwdFile)
 	names, _ := userNames(passwd, t.UID)
 	who := append(names, t.User, id(t.UID))
 	t.SubFiles = [2]SubFile{subFile(subuidFile, who, t.SubUID), subFile(subgidFile, who, t.SubGID)}
@@ -313,7 +313,7 @@ func subFile(file string, who []string, s Subordinate) (f SubFile) {
 	if to, err := os.Readlink(file); err == nil {
 		f.Link = to
 	}
-	if content, err := readIDFile(file); err == nil {
+	if content, err := ReadFile(file); err == nil {
 		f.Overlaps = overlaps(content, who, s.Ranges)
 	}
 	return f

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -323,7 +324,7 @@ func (b *Box) mapIDs(a plan.MapIDs) error {
 		file, helper string
 		want         []plan.IDMap
 	}{{"/uid_map", string(a.NewUIDMap), a.UID}, {"/gid_map", string(a.NewGIDMap), a.GID}} {
-		got, err := os.ReadFile(proc + c.file)
+		got, err := readMap(proc + c.file)
 		if err != nil {
 			return err
 		}
@@ -332,6 +333,27 @@ func (b *Box) mapIDs(a plan.MapIDs) error {
 		}
 	}
 	return nil
+}
+
+// readMap reads a file of /proc, which is short, without the runtime's poller,
+// which a start would set up for nothing else. 340 lines are the kernel's limit.
+func readMap(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 512)
+	for {
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil || n == 0:
+			return buf, err
+		}
+		buf = slices.Grow(buf[:len(buf)+n], 512)
+	}
 }
 
 func mapText(ms []plan.IDMap) []byte {
