@@ -622,8 +622,6 @@ func badBeside(s *survey) *CheckError {
 		return s.at(last, "what is done beside does not end with a hold on its namespace")
 	case s.inside.n == 0 || s.inside.first > first:
 		return s.at(first, "the process beside starts before the inside is tied to nobox")
-	case s.view.n > 0 && s.view.first < first:
-		return s.at(first, "the process beside would stand in the box's view")
 	case enter.n != 1 || enter.first < last || s.Steps[enter.first].Side != Inside:
 		return s.at(last, "the network namespace is not entered")
 	case s.Steps[enter.first].Do.(EnterNet).Net != s.Steps[last].Do.(HoldNet).Into:

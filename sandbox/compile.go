@@ -181,9 +181,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if err := confine(b.Steps, f); err != nil {
 		return nil, err
 	}
-	besideEarly(b.Steps)
-	awaitLate(b.Steps)
 	enterLate(b.Steps)
+	awaitLate(b.Steps)
+	besideEarly(b.Steps)
 	p.Steps, p.Slots = b.Steps, b.Slots()
 	return p, nil
 }
@@ -223,20 +223,28 @@ func decide(o *Options, f *host.Facts) (d decided, err error) {
 }
 
 // besideEarly moves what is done beside to where it can begin: behind the step
-// that ties the inside to nobox.
+// that ties the inside to nobox or, where newuidmap and newgidmap keep the machine
+// busy first, behind the wait for them.
 func besideEarly(steps []plan.Step) {
-	to := 0
+	var room [12]plan.Step
+	beside := room[:0]
+	to, n := -1, 0
 	for i := range steps {
-		switch {
-		case to == 0 && steps[i].Side == plan.Inside:
-			to = i + 1
-		case to != 0 && steps[i].Side == plan.Beside:
-			s := steps[i]
-			copy(steps[to+1:i+1], steps[to:i])
-			steps[to] = s
-			to++
+		if steps[i].Side == plan.Beside {
+			beside = append(beside, steps[i])
+			continue
 		}
+		a, waits := steps[i].Do.(plan.Await)
+		if waits && a.Event == plan.EventMapped || to < 0 && steps[i].Side == plan.Inside {
+			to = n
+		}
+		if n < i {
+			steps[n] = steps[i]
+		}
+		n++
 	}
+	copy(steps[to+1+len(beside):], steps[to+1:n])
+	copy(steps[to+1:], beside)
 }
 
 // enterLate moves the wait for what is done beside to where something depends
@@ -297,7 +305,7 @@ func awaitLate(steps []plan.Step) {
 		if a, ok := steps[i].Do.(plan.Await); !ok || a.Event != plan.EventMapped {
 			continue
 		}
-		for ; i+1 < len(steps) && (steps[i+1].Side == plan.Host || plan.BeforeIDs(steps[i+1].Do)); i++ {
+		for ; i+1 < len(steps) && (steps[i+1].Side != plan.Inside || plan.BeforeIDs(steps[i+1].Do)); i++ {
 			steps[i], steps[i+1] = steps[i+1], steps[i]
 		}
 		return
