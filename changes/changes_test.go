@@ -356,8 +356,8 @@ func TestABoxsSetUserIDBitIsNotWrittenBack(t *testing.T) {
 
 func TestDiscardRemovesWhatABoxClosed(t *testing.T) {
 	s := everything(t)
-	s.must(os.MkdirAll(filepath.Dir(s.upper)+"/work/work", 0o755))
-	s.must(os.Chmod(filepath.Dir(s.upper)+"/work/work", 0))
+	s.must(os.MkdirAll(filepath.Join(filepath.Dir(s.upper), workDir, workDir), 0o755))
+	s.must(os.Chmod(filepath.Join(filepath.Dir(s.upper), workDir, workDir), 0))
 	set, err := Open(s.keep)
 	s.must(err)
 	if _, err := Open(s.keep); !errors.Is(err, ErrInUse) {

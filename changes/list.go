@@ -118,6 +118,10 @@ func Locked(fd int, dir string) error {
 	return nil
 }
 
+// workDir is what overlayfs calls its own directory, in the one that it is given
+// to work in, which nobox calls so too.
+const workDir = "work"
+
 // Release gives a directory free that Lock took. The overlays left directories
 // in it that nobody may enter, which rm(1) stumbles over: those are opened.
 func Release(fd int) {
@@ -130,7 +134,7 @@ func Release(fd int) {
 		if _, ok := plan.SourceOf(n); !ok {
 			continue
 		}
-		if w, err := unix.Openat2(fd, n+"/work/work", &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath}); err == nil {
+		if w, err := unix.Openat2(fd, n+"/"+workDir+"/"+workDir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath}); err == nil {
 			chmod(w, 0o700)
 			unix.Close(w)
 		}

@@ -87,7 +87,7 @@ func TestFlagsSetOptions(t *testing.T) {
 			Options: struct{ ReadOnly, NoExec bool }{true, true}, From: "--tmpfs //t/:size=64m,mode=0700,ro,noexec,nosuid,nodev"}}}},
 		{"--tmpfs /t:rw,exec", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", From: "--tmpfs /t:rw,exec"}}}},
 
-		{"-w /work/", opts{Workdir: "/work"}},
+		{"-w /src/", opts{Workdir: "/src"}},
 		{"--workdir=/", opts{Workdir: "/"}},
 		{"--chdir /a/../b", opts{Workdir: "/b"}},
 

@@ -124,7 +124,7 @@ func TestAnOldLandlockIsNamed(t *testing.T) {
 // FuzzAlone makes rules of any areas: none gives more than the nearest area that
 // its path is in, whatever a listing holds.
 func FuzzAlone(f *testing.F) {
-	f.Add("r/ h/home w/home/me/work h/home/me/work/secret d/dev/null")
+	f.Add("r/ h/home w/home/me/src h/home/me/src/secret d/dev/null")
 	f.Add("w/ h/a r/a/b w/a/b/c h/a/b/c/d")
 	f.Add("r/a r/a/b h/a/bc h/a/b/c")
 	f.Fuzz(func(t *testing.T, s string) {

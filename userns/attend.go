@@ -471,27 +471,13 @@ func (b *Box) startForwarder(args []string, files []int, visible bool) error {
 		}
 		defer unix.Close(theirs)
 	}
-	r, err := newRegion(0) // place makes one that is large enough
+	pid, pidfd, err := cloneProgram(b.forwarderProgram(args, files, visible), theirs, ends[0], nil)
 	if err != nil {
 		unix.Close(ends[0])
 		return err
-	}
-	defer func() { r.free() }()
-	r, m, err := place(r, b.forwarderProgram(args, files, visible), uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
-	if err != nil {
-		unix.Close(ends[0])
-		return err
-	}
-	var pidfd int32
-	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(0, r, m, &pidfd, -1)
-	syscall.ForkLock.Unlock()
-	if errno != 0 {
-		unix.Close(ends[0])
-		return errno
 	}
 	unix.SetNonblock(ends[0], true)
-	b.attendants = append(b.attendants, &attendant{name: args[0], pid: int(pid), pidfd: int(pidfd), words: ends[0], hold: -1})
+	b.attendants = append(b.attendants, &attendant{name: args[0], pid: pid, pidfd: int(pidfd), words: ends[0], hold: -1})
 	return nil
 }
 
@@ -579,25 +565,11 @@ func Forward(process, nobox int, args []string, files []int, visible bool) error
 	l.call(unix.SYS_DUP3, num(nobox), num(forwarderControl), num(0))
 	l.becomeForwarder(files, unix.Stderr, visible)
 	l.call(unix.SYS_EXECVE, l.str("/proc/self/exe"), l.vector(args), l.vector(nil))
-	r, err := newRegion(0) // place makes one that is large enough
-	if err != nil {
-		unix.Close(theirs)
-		return err
-	}
-	defer func() { r.free() }()
 	prog := &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
-	r, m, err := place(r, prog, uintptr(theirs), childMem{hostEnd: uintptr(ends[0])})
-	if err != nil {
-		unix.Close(theirs)
-		return err
-	}
-	pidfd := int32(-1)
-	syscall.ForkLock.Lock()
-	_, errno := cloneInside(0, r, m, &pidfd, -1)
-	syscall.ForkLock.Unlock()
+	_, pidfd, err := cloneProgram(prog, theirs, ends[0], nil)
 	unix.Close(theirs)
-	if errno != 0 {
-		return errno
+	if err != nil {
+		return err
 	}
 	unix.Close(int(pidfd))
 	var buf [sizeofMessage]byte

@@ -254,6 +254,32 @@ func cloneInside(flags uintptr, r *region, m *childMem, pidfd *int32, cgroup int
 	return cloneProcess(flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), r.stack(), pidfd, playPC(), uintptr(unsafe.Pointer(m)))
 }
 
+// cloneProgram clones a process, in no new namespace, that plays p. It has
+// control, and lets go of hostEnd, the other end of that. Fill gives slots their
+// values, nil if there are none. Preconditions: as cloneInside, but for the lock.
+func cloneProgram(p *program, control, hostEnd int, fill func(*childMem)) (pid int, pidfd int32, err error) {
+	r, err := newRegion(0) // place makes one that is large enough
+	if err != nil {
+		return -1, -1, err
+	}
+	defer func() { r.free() }()
+	r, m, err := place(r, p, uintptr(control), childMem{hostEnd: uintptr(hostEnd)})
+	if err != nil {
+		return -1, -1, err
+	}
+	if fill != nil {
+		fill(m)
+	}
+	pidfd = -1
+	syscall.ForkLock.Lock()
+	v, errno := cloneInside(0, r, m, &pidfd, -1)
+	syscall.ForkLock.Unlock()
+	if errno != 0 {
+		return -1, -1, errno
+	}
+	return int(v), pidfd, nil
+}
+
 // cloneHelper clones the process that becomes newuidmap or newgidmap and until
 // then shares nobox's memory; r must stay until it has ended. Preconditions: as
 // cloneInside, but for the lock.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,27 +47,13 @@ func (b *Box) keep(a plan.Keep) error {
 		return err
 	}
 	defer unix.Close(p[0])
-	r, err := newRegion(0) // place makes one that is large enough
+	pid, pidfd, err := cloneProgram(keeperProgram(p[0], a.Terminal), p[0], p[1], nil)
 	if err != nil {
 		unix.Close(p[1])
 		return err
-	}
-	defer func() { r.free() }()
-	r, m, err := place(r, keeperProgram(p[0], a.Terminal), uintptr(p[0]), childMem{hostEnd: uintptr(p[1])})
-	if err != nil {
-		unix.Close(p[1])
-		return err
-	}
-	var pidfd int32
-	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(0, r, m, &pidfd, -1)
-	syscall.ForkLock.Unlock()
-	if errno != 0 {
-		unix.Close(p[1])
-		return errno
 	}
 	unix.Close(int(pidfd))
-	b.keeper, b.keeperEnd = int(pid), p[1]
+	b.keeper, b.keeperEnd = pid, p[1]
 	return nil
 }
 

@@ -30,29 +30,15 @@ func (b *Box) mapNested(a plan.MapNested) error {
 		return err
 	}
 	defer unix.Close(ends[0])
-	r, err := newRegion(0) // place makes one that is large enough
-	if err != nil {
-		unix.Close(ends[1])
-		return err
-	}
-	r, mem, err := place(r, nestedProgram(outer, b.pid, a), uintptr(ends[1]), childMem{hostEnd: uintptr(ends[0])})
-	defer func() { r.free() }()
-	if err != nil {
-		unix.Close(ends[1])
-		return err
-	}
-	var pidfd int32
-	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(0, r, mem, &pidfd, -1)
-	syscall.ForkLock.Unlock()
+	pid, pidfd, err := cloneProgram(nestedProgram(outer, b.pid, a), ends[1], ends[0], nil)
 	unix.Close(ends[1])
-	if errno != 0 {
-		return errno
+	if err != nil {
+		return err
 	}
 	unix.Close(int(pidfd))
 	var ws unix.WaitStatus
 	for {
-		if _, err := unix.Wait4(int(pid), &ws, 0, nil); err != unix.EINTR {
+		if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
 			break
 		}
 	}

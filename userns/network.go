@@ -70,25 +70,15 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 		}
 		defer unix.Close(log)
 	}
-	r, err := newRegion(0) // place makes one that is large enough
-	if err != nil {
-		return err
-	}
-	defer func() { r.free() }()
 	prog := networkProgram(a, len(text), os.Getpid())
-	r, m, err := place(r, prog, uintptr(b.networkEnd), childMem{hostEnd: uintptr(b.network)})
+	pid, pidfd, err := cloneProgram(prog, b.networkEnd, b.network, func(m *childMem) {
+		m.fill(slotText, addressOf(text))
+		m.fill(slotLog, uintptr(log))
+	})
 	if err != nil {
 		return err
 	}
-	m.fill(slotText, addressOf(text))
-	m.fill(slotLog, uintptr(log))
-	syscall.ForkLock.Lock()
-	pid, errno := cloneInside(0, r, m, &b.networkPIDFD, -1)
-	syscall.ForkLock.Unlock()
-	if errno != 0 {
-		return errno
-	}
-	b.networkPID = int(pid)
+	b.networkPID, b.networkPIDFD = pid, pidfd
 	unix.Close(b.networkEnd)
 	b.networkEnd = -1
 	return nil
