@@ -22,20 +22,10 @@ func layBait(t *testing.T, p place) bait {
 	t.Helper()
 	b := bait{"secret": "s3cret-of-the-caller"}
 	answer := func(l net.Listener, err error) net.Listener {
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				c.Write([]byte("bait!"))
-				c.Close()
-			}
-		}()
+		connections(t, l, err, func(c net.Conn) {
+			c.Write([]byte("bait!"))
+			c.Close()
+		})
 		return l
 	}
 	b["abstract"] = fmt.Sprintf("nobox-bait-%d-%d", os.Getpid(), time.Now().UnixNano())

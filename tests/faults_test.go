@@ -27,21 +27,11 @@ import (
 func onConnect(t *testing.T, address string, change func() string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			io.ReadAll(c)
-			fmt.Fprintln(c, change())
-			c.Close()
-		}
-	}()
+	connections(t, l, err, func(c net.Conn) {
+		io.ReadAll(c)
+		fmt.Fprintln(c, change())
+		c.Close()
+	})
 }
 
 // ip runs ip(8) in the lab, and says what is wrong, "ok" for nothing.
@@ -376,19 +366,7 @@ func TestHalfClosedAndResetConnectionsAreSoOnBothSides(t *testing.T) {
 	heard := make(chan string, 4)
 	accept := func(address string, f func(*net.TCPConn)) {
 		l, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go f(c.(*net.TCPConn))
-			}
-		}()
+		connections(t, l, err, func(c net.Conn) { go f(c.(*net.TCPConn)) })
 	}
 	// The server says its last word first.
 	accept("192.0.2.1:7000", func(c *net.TCPConn) {

@@ -303,6 +303,18 @@ func ping(network, to string) (string, error) {
 func serve(t *testing.T, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
+	connections(t, l, err, func(c net.Conn) {
+		go func() {
+			defer c.Close()
+			io.Copy(c, c)
+		}()
+	})
+}
+
+// connections calls f for each connection to what net.Listen returned, one after
+// the other, until the test ends.
+func connections(t *testing.T, l net.Listener, err error, f func(net.Conn)) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,10 +325,7 @@ func serve(t *testing.T, address string) {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
+			f(c)
 		}
 	}()
 }
