@@ -225,36 +225,44 @@ func (d Dir) Dial(name string) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	if err = unix.Connect(fd, attachAt(dir)); err != nil {
+	if err = unix.Connect(fd, attachAt(dir)); err == nil {
+		err = sayFrom(fd)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-// Own says whether the process that connected a socket is one of the caller's,
-// outside of any box: the caller's uid is that of root in a box too, and a socket
-// in a read-only mount can be connected to.
-func Own(socket int) bool {
-	peer, err := unix.GetsockoptUcred(socket, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil || int(peer.Uid) != os.Geteuid() || peer.Pid <= 0 {
-		return false
+// sayFrom sends a socket the file of this process's user namespace. The caller's
+// uid is that of root in a box too, a socket in a read-only mount can be connected
+// to, and a process of nobox's that is confined may not look up another's
+// namespaces. But nobody gets a file of one that is above his own (ioctl_nsfs(2),
+// NS_GET_PARENT).
+func sayFrom(socket int) error {
+	ns, err := unix.Open("/proc/self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
 	}
-	var a, b unix.Stat_t
-	if unix.Stat("/proc/self/ns/user", &a) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/user", peer.Pid), &b) != nil {
-		return false
-	}
-	// The number was the peer's then, if the peer still lives; Linux 6.5.
-	if fd, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, soPeerPIDFD); err == nil {
-		defer unix.Close(fd)
-		if unix.PidfdSendSignal(fd, 0, nil, 0) != nil {
-			return false
-		}
-	}
-	return a.Dev == b.Dev && a.Ino == b.Ino
+	defer unix.Close(ns)
+	return unix.Sendmsg(socket, []byte("from"), unix.UnixRights(ns), nil, unix.MSG_NOSIGNAL)
 }
 
-const soPeerPIDFD = 77 // SO_PEERPIDFD; asm-generic/socket.h
+// Own makes a function that says whether the process that connected a socket is
+// one of the caller's, outside of any box: from is what it sent, see sayFrom.
+func Own() func(socket, from int) bool {
+	var own unix.Stat_t
+	err := unix.Stat("/proc/self/ns/user", &own)
+	return func(socket, from int) bool {
+		peer, err2 := unix.GetsockoptUcred(socket, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		var st unix.Stat_t
+		return err == nil && err2 == nil && int(peer.Uid) == os.Geteuid() && unix.Fstat(from, &st) == nil && st.Dev == own.Dev && st.Ino == own.Ino
+	}
+}
+
+// Dir is where the claim is.
+func (c *Claim) Dir() string { return c.dir }
 
 // Release gives the name up and leaves nothing of it.
 func (c *Claim) Release() {

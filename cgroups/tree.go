@@ -56,6 +56,14 @@ func (p *Player) Dir() string {
 	return p.dir
 }
 
+// Base is the cgroup that the box's is in, "" without one.
+func (p *Player) Base() string {
+	if p == nil || p.dir == "" {
+		return ""
+	}
+	return p.base
+}
+
 // FD is the descriptor of the cgroup that the inside is to be born in.
 func (p *Player) FD() int { return p.fd }
 

@@ -446,7 +446,7 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 	if err != nil {
 		return nil, err
 	}
-	h.PortsSocket = c.ListenPorts
+	h.PortsSocket, h.Named = c.ListenPorts, c.Dir()
 	before := h.Started
 	runs := false
 	h.Started = func(pid int, ns sandbox.Namespaces) {
@@ -493,7 +493,7 @@ const detachedInput = 5
 
 // attaching is what a detached box has for those who attach to it.
 func attaching(inv *Invocation, c *boxes.Claim) (*sandbox.Attaching, error) {
-	a := &sandbox.Attaching{Input: -1, May: boxes.Own}
+	a := &sandbox.Attaching{Input: -1, May: boxes.Own()}
 	if inv.keepsInput() {
 		a.Input = detachedInput
 	}

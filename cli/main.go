@@ -192,7 +192,7 @@ func explained(how string, p *plan.Plan) int {
 
 // run runs the box.
 func run(inv *Invocation, args []string) int {
-	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }}
+	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }, Review: inv.Review}
 	statusFD := -1
 	if inv.StatusFD != 0 {
 		// One of its own: the run lets go of the streams that only the box uses.

@@ -112,6 +112,25 @@ func Reader(abi int, paths ...plan.BoxPath) *plan.Landlock {
 	return l
 }
 
+// Supervisor is what binds nobox itself while a box runs: it opens and changes
+// nothing but what the rules leave, runs nothing, and has neither TCP nor
+// abstract sockets to begin. Signals are not scoped: the box was made before, is
+// in no domain below, and nobox is to end it. Nil means that this kernel has
+// nothing to offer.
+func Supervisor(abi int, rules []plan.LandlockRule) *plan.Landlock {
+	fs, net, scoped := Rights(abi)
+	if fs == 0 {
+		return nil
+	}
+	l := &plan.Landlock{Files: fs, Ports: net, Scoped: scoped & AbstractUnix}
+	for _, r := range rules {
+		if r.Files &= fs; r.Files != 0 {
+			l.Rules = append(l.Rules, r)
+		}
+	}
+	return l
+}
+
 type writablePlace struct {
 	at        plan.BoxPath
 	mayBeFile bool

@@ -87,3 +87,21 @@ func TestAWallIsWhatTheMountsAre(t *testing.T) {
 		}
 	}
 }
+
+func TestNoboxItselfHasWhatTheRulesLeaveAndNoMore(t *testing.T) {
+	rules := []plan.LandlockRule{{Path: "/proc", Files: ReadFile | ReadDir, MayBeFile: true}, {Path: "/dev/tty", Files: IoctlDev, MayBeFile: true}}
+	l := Supervisor(6, rules)
+	if fs, net, _ := Rights(6); l.Files != fs || l.Ports != net || l.Scoped != AbstractUnix {
+		t.Errorf("handled: %+v", l)
+	}
+	if !reflect.DeepEqual(l.Rules, rules) || l.TCP != nil {
+		t.Errorf("rules: %+v", l.Rules)
+	}
+	// A right that the kernel does not know is an error to it.
+	if l := Supervisor(1, rules); l.Ports|l.Scoped != 0 || len(l.Rules) != 1 || l.Rules[0].Path != "/proc" {
+		t.Errorf("ABI 1: %+v", l)
+	}
+	if l := Supervisor(0, rules); l != nil {
+		t.Errorf("no Landlock: %+v", l)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"nobox/changes"
 	"nobox/companion"
 	"nobox/host"
+	"nobox/landlock"
 	"nobox/plan"
 	"nobox/ports"
 	"nobox/signals"
@@ -80,14 +81,18 @@ type Hooks struct {
 	// takes requests, with a high number; nil if it takes none.
 	PortsSocket func() (int, error)
 	Attach      *Attaching // nil, or how to attach to the box
+
+	// What whoever runs the box does once it has ended, and nobox is to be able to.
+	Named  string // the directory in which the box's name is kept is cleared; "" for none
+	Review bool   // the changes kept may be written back
 }
 
 // Attaching is what a detached box has for those who attach to it.
 type Attaching struct {
-	Listen int                   // a socket that listens
-	Input  int                   // the other end of the command's stdin, -1 if it has none or a terminal
-	Log    int                   // takes what is written to the terminal
-	May    func(socket int) bool // whether who connected may
+	Listen int                         // a socket that listens
+	Input  int                         // the other end of the command's stdin, -1 if it has none or a terminal
+	Log    int                         // takes what is written to the terminal
+	May    func(socket, from int) bool // whether who connected, and sent this descriptor, may
 }
 
 // Prepare answers the questions of o and compiles it, starting nothing.
@@ -275,6 +280,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgro
 		}
 	}
 	s.streams = func() { letGo(f, tty, o.PreserveFDs) }
+	s.wall = func() *plan.Landlock { return landlock.Supervisor(f.Landlock, needs(&o, &h, cg, box)) }
 	if h.Started != nil {
 		h.Started(box.PID(), box.Shown())
 	}

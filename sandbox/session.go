@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/host"
+	"nobox/plan"
 	"nobox/ports"
 	"nobox/seccomp"
 	"nobox/signals"
@@ -28,7 +29,8 @@ type session struct {
 	note        func(string)    // a line for the user
 	stopTimeout time.Duration
 
-	streams func() // lets go of what the caller handed over for the command
+	streams func()                // lets go of what the caller handed over for the command
+	wall    func() *plan.Landlock // what nobox itself may do to files from then on
 
 	kill  time.Time // when to end what TERM did not, zero for never
 	letGo time.Time // when to let go of what a running box does not need, zero for never
@@ -47,8 +49,9 @@ func (s *session) confine(now time.Time) {
 	}
 	s.letGo = time.Time{}
 	s.streams()
+	s.box.LetGo()
 	if filter, err := seccomp.Default(seccomp.Want{Process: true}); err == nil {
-		userns.LetGo(filter)
+		userns.LetGo(filter, s.wall())
 	}
 }
 

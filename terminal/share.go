@@ -3,6 +3,7 @@ package terminal
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,17 +17,19 @@ import (
 //	log     ◄──────────────────┘
 //	clients ─────────── Input, which they are handed ──────► the command
 //
-// A client says nothing on its socket: it is handed the descriptor to which it
-// writes what is typed, and by which it tells the terminal's size. So a client
-// that is killed, or stopped, leaves nothing half done.
+// A client says one thing on its socket, where it comes from, by a descriptor. It
+// is handed another one, to which it writes what is typed, and by which it tells
+// the terminal's size. So a client that is killed, or stopped, leaves nothing
+// half done.
 type Share struct {
 	Master int // the box's pty, which is the Share's from Start on; -1 without one
 	Input  int // what is handed to clients: the master, or a pipe; -1 for nothing
 	Listen int // a listening socket of stream type, non-blocking
 	Log    int // what is written to the pty is kept here
 
-	// May says whether the process at the other end of a socket may attach.
-	May func(socket int) bool
+	// May says whether the process at the other end of a socket may attach, which
+	// has sent the descriptor from, or none, -1.
+	May func(socket, from int) bool
 
 	wake int
 	gone chan struct{}
@@ -36,6 +39,8 @@ const (
 	// What may be on its way to a client: a box that writes more waits for it.
 	clientQueue = 256 << 10
 	mostClients = 64
+	// Who has not said where it comes from is not one yet.
+	mostStrangers = 8
 	// How long a client may take nothing while the box waits for it.
 	clientStall = 10 * time.Second
 	// And once the box has ended.
@@ -43,9 +48,10 @@ const (
 )
 
 type client struct {
-	fd    int
-	queue []byte
-	since time.Time // when it took something, or had room
+	fd       int
+	stranger bool // it has not said where it comes from
+	queue    []byte
+	since    time.Time // when it took something, or had room; when a stranger came
 }
 
 // Start starts the thread.
@@ -92,9 +98,9 @@ func (s *Share) thread() {
 	}
 	for {
 		full, now := false, time.Now()
-		kept := clients[:0]
+		kept, strangers := clients[:0], 0
 		for _, c := range clients {
-			if len(c.queue) < clientQueue {
+			if len(c.queue) < clientQueue && !c.stranger {
 				c.since = now
 			}
 			if c.fd >= 0 && now.Sub(c.since) > clientStall {
@@ -103,9 +109,18 @@ func (s *Share) thread() {
 			if c.fd >= 0 {
 				kept = append(kept, c)
 				full = full || len(c.queue) >= clientQueue
+				if c.stranger {
+					strangers++
+				}
 			}
 		}
 		clients = kept
+		if strangers > mostStrangers { // for the one that came last to be heard
+			i := slices.IndexFunc(clients, func(c *client) bool { return c.stranger })
+			clients[i].end()
+			clients = slices.Delete(clients, i, i+1)
+			strangers--
+		}
 		const wake, listen, master, first = 0, 1, 2, 3
 		fds := []unix.PollFd{{Fd: int32(s.wake), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
 		if len(clients) < mostClients {
@@ -122,7 +137,7 @@ func (s *Share) thread() {
 			fds = append(fds, p)
 		}
 		patience := time.Duration(-1)
-		if full {
+		if full || strangers > 0 {
 			patience = time.Second
 		}
 		if _, err := poll(fds, patience); err != nil {
@@ -132,8 +147,10 @@ func (s *Share) thread() {
 			break
 		}
 		for i, c := range clients {
-			if ev := fds[first+i].Revents; ev&^unix.POLLOUT != 0 {
-				c.end() // it says nothing while it is there
+			if ev := fds[first+i].Revents; c.stranger && ev != 0 {
+				s.greet(c)
+			} else if ev&^unix.POLLOUT != 0 {
+				c.end() // it says nothing more while it is there
 			} else if ev != 0 {
 				c.flush()
 			}
@@ -161,12 +178,31 @@ func (s *Share) thread() {
 	}
 }
 
-// accept takes one client, and hands it what it is to have; nil if it is gone, or
-// may not.
+// accept takes one client, which is to say where it comes from; nil if it is gone.
 func (s *Share) accept() *client {
 	fd, _, err := unix.Accept4(s.Listen, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	if err != nil {
 		return nil
+	}
+	return &client{fd: fd, stranger: true, since: time.Now()}
+}
+
+// greet hears where a client comes from, and hands it what it is to have, or ends
+// it if it may not.
+func (s *Share) greet(c *client) {
+	var b [16]byte
+	oob := make([]byte, unix.CmsgSpace(4))
+	from := -1
+	n, err := retry(func() (int, error) {
+		n, m, _, _, err := unix.Recvmsg(c.fd, b[:], oob, unix.MSG_CMSG_CLOEXEC)
+		oob = oob[:max(m, 0)]
+		return n, err
+	})
+	if err == unix.EAGAIN {
+		return
+	}
+	if err == nil && n > 0 {
+		from = sent(oob)
 	}
 	kind, rights := ShareLog, []byte(nil)
 	if s.Master >= 0 {
@@ -175,11 +211,23 @@ func (s *Share) accept() *client {
 	if s.Input >= 0 {
 		rights = unix.UnixRights(s.Input)
 	}
-	if !s.May(fd) || unix.Sendmsg(fd, []byte{kind}, rights, nil, unix.MSG_NOSIGNAL) != nil {
-		unix.Close(fd)
-		return nil
+	if from < 0 || !s.May(c.fd, from) || unix.Sendmsg(c.fd, []byte{kind}, rights, nil, unix.MSG_NOSIGNAL) != nil {
+		c.end()
 	}
-	return &client{fd: fd, since: time.Now()}
+	if from >= 0 {
+		unix.Close(from)
+	}
+	c.stranger, c.since = false, time.Now()
+}
+
+// sent is the descriptor that came with a message, -1 if none did.
+func sent(oob []byte) int {
+	if cs, err := unix.ParseSocketControlMessage(oob); err == nil && len(cs) == 1 {
+		if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
+			return fds[0]
+		}
+	}
+	return -1
 }
 
 // keep appends to the log; what there is no room for is lost.
@@ -194,7 +242,7 @@ func (s *Share) keep(b []byte) {
 }
 
 func (c *client) give(b []byte) {
-	if c.fd < 0 {
+	if c.fd < 0 || c.stranger {
 		return
 	}
 	c.queue = append(c.queue, b...)
@@ -247,13 +295,7 @@ func Attach(socket int) (kind byte, input int, err error) {
 	if n == 0 {
 		return 0, -1, unix.ECONNREFUSED
 	}
-	input = -1
-	if cs, err := unix.ParseSocketControlMessage(oob); err == nil && len(cs) == 1 {
-		if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
-			input = fds[0]
-		}
-	}
-	return b[0], input, nil
+	return b[0], sent(oob), nil
 }
 
 // Apart are the streams of a box whose terminal nobody looks at yet.

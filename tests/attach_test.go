@@ -269,14 +269,38 @@ func TestABoxCannotAttachToAnother(t *testing.T) {
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(20)
 s.connect(sys.argv[1])
+with open("/proc/self/ns/user") as ns:
+    socket.send_fds(s, [b"from"], [ns.fileno()] if sys.argv[2] == "ns" else [])
 print(len(s.recvmsg(1, 64)[0]), os.getuid())`
-	line := box([]string{"-r", "-v", p.run + ":/mnt"}, "python3", "-c", connect, "/mnt/nobox/web/attach")
-	if out, stderr, code := run(t, p.command(line[0], line[1:]...), ""); out != "0 0\n" {
-		t.Errorf("from inside: %q, %d, %s", out, code, stderr)
+	for _, say := range []string{"ns", "nothing"} {
+		line := box([]string{"-r", "-v", p.run + ":/mnt"}, "python3", "-c", connect, "/mnt/nobox/web/attach", say)
+		if out, stderr, code := run(t, p.command(line[0], line[1:]...), ""); out != "0 0\n" {
+			t.Errorf("from inside, with %s: %q, %d, %s", say, out, code, stderr)
+		}
 	}
-	if out, stderr, _ := run(t, p.command("python3", "-c", connect, p.run+"/nobox/web/attach"), ""); !strings.HasPrefix(out, "1 ") {
+	if out, stderr, _ := run(t, p.command("python3", "-c", connect, p.run+"/nobox/web/attach", "ns"), ""); !strings.HasPrefix(out, "1 ") {
 		t.Errorf("from outside: %q, %s", out, stderr)
 	}
+	if out, _, _ := run(t, p.command("python3", "-c", connect, p.run+"/nobox/web/attach", "nothing"), ""); !strings.HasPrefix(out, "0 ") {
+		t.Errorf("from outside, from nowhere: %q", out)
+	}
+	// Those inside who say nothing do not keep others out.
+	const crowd = `import socket, sys
+all = []
+for i in range(200):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    all.append(s)
+print("ready", flush=True)
+sys.stdin.read()`
+	line := box([]string{"-r", "-v", p.run + ":/mnt"}, "python3", "-c", crowd, "/mnt/nobox/web/attach")
+	c := start(t, p.command(line[0], line[1:]...))
+	c.expectLine(t, "ready")
+	if out, stderr, _ := run(t, p.command("python3", "-c", connect, p.run+"/nobox/web/attach", "ns"), ""); !strings.HasPrefix(out, "1 ") {
+		t.Errorf("from outside, in a crowd: %q, %s", out, stderr)
+	}
+	c.in.Close()
+	c.expectEnd(t, patience, 0)
 }
 
 func TestExecHasATerminalOfTheBoxsOwn(t *testing.T) {

@@ -98,3 +98,92 @@ func TestTheNetworksProcessCanStartNoProgram(t *testing.T) {
 	n.in.Close()
 	n.expectEnd(t, patience, 0)
 }
+
+// Landlock shows nowhere in /proc. What nobox removes when a named box has ended is
+// known by its path, and that it may by the directory that was there: in
+// another one of that path nothing is touched, though all that nobox itself looks
+// at is as it was.
+func TestNoboxChangesNothingButWhatItHasARuleFor(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "landlock")
+	for _, confined := range []bool{true, false} {
+		p := newPlace(t)
+		n := start(t, p.command(nobox, "-r", "--net=none", "--name", "one", "--", "sh", "-c", "echo ready; cat"))
+		n.expectLine(t, "ready")
+		if confined {
+			until(t, "nobox has let go", func() bool { return statusFields(t, n.Process.Pid)["Seccomp"] == "2" })
+		}
+		moved, dir := p.run+"-moved", p.run+"/nobox/one"
+		if err := os.Rename(p.run, moved); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// The lock is the same file, so the directory passes for the box's.
+		if err := os.Link(moved+"/nobox/one/lock", dir+"/lock"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/state", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.in.Close()
+		n.expectEnd(t, patience, 0)
+		_, err := os.Stat(dir + "/state")
+		if confined && err != nil {
+			t.Errorf("nobox removed a file in a directory that it has no rule for")
+		}
+		// Else the file would be left for another reason than the rule.
+		if !confined && err == nil {
+			t.Skip("nobox had let go before the box could end")
+		}
+	}
+}
+
+// A domain is a thread's, and every thread of nobox's has to enter it, the relay's
+// of a terminal too; the network's process enters one before it is a program.
+func TestEveryThreadOfNoboxIsInADomain(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "landlock", "strace", "tun", "bash")
+	p := newPlace(t)
+	trace := p.home + "/trace"
+	n := start(t, p.command("strace", "-f", "-qq", "-o", trace, "-e", "trace=landlock_restrict_self,execveat", nobox, "-r", "--net=user", "--",
+		"bash", "-c", "echo x >/dev/udp/10.0.2.2/9 2>/dev/null; echo ready; cat"))
+	n.expectLine(t, "ready")
+	var noboxPID int
+	until(t, "nobox under strace", func() bool {
+		for _, pid := range children(t, n.Process.Pid) {
+			noboxPID = pid
+		}
+		return noboxPID > 0
+	})
+	until(t, "nobox has let go", func() bool { return statusFields(t, noboxPID)["Seccomp"] == "2" })
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", noboxPID))
+	if err != nil || len(tasks) < 2 {
+		t.Fatalf("threads: %v, %v", tasks, err)
+	}
+	n.in.Close()
+	n.expectEnd(t, patience, 0)
+	b, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, network := map[string]bool{}, ""
+	for line := range strings.Lines(string(b)) {
+		tid, call, _ := strings.Cut(line, " ")
+		switch {
+		case strings.Contains(call, "landlock_restrict_self(") && strings.HasSuffix(strings.TrimSpace(line), "= 0"):
+			entered[tid] = true
+		case strings.Contains(call, "execveat("):
+			network = tid
+		}
+	}
+	for _, task := range tasks {
+		if !entered[filepath.Base(task)] {
+			t.Errorf("thread %s of nobox is in no domain:\n%s", filepath.Base(task), b)
+		}
+	}
+	if network == "" || !entered[network] {
+		t.Errorf("the network's process %q is in no domain:\n%s", network, b)
+	}
+}

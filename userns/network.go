@@ -246,12 +246,8 @@ func (b *Box) killNetwork() {
 // packet that has just been sent has made it runnable.
 func (b *Box) networkWorks() bool {
 	var buf [256]byte
-	fd, err := unix.Open("/proc/"+strconv.Itoa(b.networkPID)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	n, err := unix.Read(fd, buf[:])
+	b.openNetworkStat()
+	n, err := unix.Pread(b.networkStat, buf[:], 0)
 	if err != nil || n <= 0 {
 		return false
 	}
@@ -263,6 +259,17 @@ func (b *Box) networkWorks() bool {
 	name, state := string(rest[:i]), rest[i+2]
 	return name != ownName() || state != 'S' && state != 'Z'
 }
+
+// openNetworkStat opens the file that networkWorks reads.
+func (b *Box) openNetworkStat() {
+	if b.networkPID > 0 && b.networkStat < 0 {
+		b.networkStat, _ = unix.Open("/proc/"+strconv.Itoa(b.networkPID)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+}
+
+// LetGo is for right before this process lets go of what it does not need, and
+// with it of looking at another process in a /proc with hidepid.
+func (b *Box) LetGo() { b.openNetworkStat() }
 
 // ownName is what the kernel calls this process, and a copy of it.
 func ownName() string {
@@ -295,5 +302,9 @@ func (b *Box) endNetwork() (ws unix.WaitStatus) {
 	}
 	unix.Close(int(b.networkPIDFD))
 	b.networkPID, b.networkPIDFD = -1, -1
+	if b.networkStat >= 0 {
+		unix.Close(b.networkStat)
+		b.networkStat = -1
+	}
 	return ws
 }

@@ -40,6 +40,7 @@ type Box struct {
 	networkPID   int
 	networkPIDFD int32
 	networkTold  bool // that the box has ended
+	networkStat  int  // of /proc, -1 as long as it is not open
 
 	attendants    []*attendant
 	listening     []listening
@@ -136,7 +137,7 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 		return nil, err
 	}
 	b := &Box{plan: p, prog: prog, region: r, pid: -1, pidfd: -1, control: -1, watcher: -1, lifeEnd: -1, Master: -1,
-		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1, userNS: -1, netNS: -1, netSwitch: -1}
+		network: -1, networkEnd: -1, networkPID: -1, networkPIDFD: -1, networkStat: -1, userNS: -1, netNS: -1, netSwitch: -1}
 	b.mem = childMem{clone: uintptr(unix.SIGCHLD)}
 	b.mem.argv, b.mem.argvLen = argvArea(os.Args)
 

@@ -1,0 +1,51 @@
+package sandbox
+
+import (
+	"os"
+	"path/filepath"
+
+	"nobox/cgroups"
+	"nobox/landlock"
+	"nobox/plan"
+	"nobox/userns"
+)
+
+// needs are the rules for what nobox itself opens and changes outside once it
+// has let go of the rest: while a box runs, and when it has ended.
+func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box) (rules []plan.LandlockRule) {
+	const look = landlock.ReadFile | landlock.ReadDir
+	rule := func(path string, rights uint64) {
+		if abs, err := filepath.Abs(path); err == nil {
+			rules = append(rules, plan.LandlockRule{Path: plan.BoxPath(abs), Files: rights, MayBeFile: true})
+		}
+	}
+	rule("/proc", look)
+	if base := cg.Base(); base != "" {
+		rule(base, look|landlock.WriteFile|landlock.RemoveDir)
+	}
+	for _, p := range box.Published() {
+		if p.Path != "" {
+			rule(filepath.Dir(p.Path), landlock.RemoveFile)
+		}
+	}
+	if h.Named != "" {
+		rule(h.Named, landlock.WriteFile|landlock.MakeReg|landlock.RemoveFile)
+		// It is removed, and so is the one that it is in if it was the last.
+		rule(filepath.Dir(filepath.Dir(h.Named)), landlock.RemoveDir)
+	}
+	if o.OverlayDir != "" {
+		rule(o.OverlayDir, look)
+		if h.Review {
+			rule("/dev/tty", landlock.ReadFile|landlock.WriteFile|landlock.IoctlDev)
+			rule(o.OverlayDir, look|landlock.Write)
+			rule(filepath.Dir(o.OverlayDir), landlock.RemoveDir)
+			layers, _ := os.ReadDir(o.OverlayDir)
+			for _, l := range layers {
+				if source, ok := plan.SourceOf(l.Name()); ok {
+					rules = append(rules, plan.LandlockRule{Path: plan.BoxPath(source), Files: look | landlock.Write, MayBeFile: true, NoLinks: true})
+				}
+			}
+		}
+	}
+	return rules
+}
