@@ -30,7 +30,7 @@ func (s *Set) Conflicts(cs []Change) (out []Change) {
 		// What is in a directory has times of its own, and apply itself changes a
 		// directory's. Where only bits differ that are not written back nothing is
 		// lost: an apply that was killed leaves that.
-		if c.Was.Type == "" || c.Was.Type == "directory" || c.Kind == Mode && keepBits(c) == c.Was.Mode {
+		if c.Was.Type == "" || c.Was.Type == "directory" || c.Kind == Mode && keepBits(c) == c.Was.Mode && len(c.Xattrs) == 0 {
 			continue
 		}
 		if after(c.ctime, c.layer.since) && s.log[string(c.Path)] != stamp(c.ctime) {
@@ -275,7 +275,7 @@ func (l *layer) write(c Change) error {
 		return err
 	}
 	defer unix.Close(real)
-	if c.Kind == Mode {
+	if c.Kind == Mode && len(c.Xattrs) == 0 {
 		return l.setMode(real, name, c)
 	}
 	if c.Kind == Type && c.Was.Type == "directory" {
@@ -414,8 +414,7 @@ func copyAttrs(to, from int) error {
 	}
 	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
-		mine := strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
-		if !mine && name != "system.posix_acl_access" && name != "system.posix_acl_default" {
+		if !writtenBack(name) {
 			continue
 		}
 		n, err := unix.Fgetxattr(from, name, value)
@@ -423,6 +422,19 @@ func copyAttrs(to, from int) error {
 			continue
 		}
 		if err := unix.Fsetxattr(to, name, value[:n], 0); err != nil && err != unix.EOPNOTSUPP {
+			return fmt.Errorf("the attribute %s: %w", plan.Quote(name), err)
+		}
+	}
+	return nil
+}
+
+// dropAttrs takes those of the named attributes away that the box's has not.
+func dropAttrs(of, from int, attrs []string) error {
+	for _, name := range attrs {
+		if _, err := unix.Fgetxattr(from, name, nil); err != unix.ENODATA {
+			continue
+		}
+		if err := unix.Fremovexattr(of, name); err != nil && err != unix.ENODATA {
 			return fmt.Errorf("the attribute %s: %w", plan.Quote(name), err)
 		}
 	}
@@ -475,8 +487,11 @@ func (l *layer) finishDir(c Change) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if from, err := openDir(l.upper, c.rel); err == nil && c.Kind == Added {
-		err := copyAttrs(fd, from)
+	if from, err := openDir(l.upper, c.rel); err == nil && (c.Kind == Added || len(c.Xattrs) > 0) {
+		err := dropAttrs(fd, from, c.Xattrs)
+		if err == nil {
+			err = copyAttrs(fd, from)
+		}
 		unix.Close(from)
 		if err != nil {
 			return err
@@ -513,7 +528,7 @@ func (l *layer) tidy(rel string) (empty bool) {
 			continue
 		}
 		low, err := lstat(l.lower, p)
-		if err != nil || low.Mode != st.Mode || l.forget(p, unix.AT_REMOVEDIR) != nil {
+		if err != nil || low.Mode != st.Mode || len(attrsThatDiffer(attrsOf(l.upper, p), attrsOf(l.lower, p))) > 0 || l.forget(p, unix.AT_REMOVEDIR) != nil {
 			empty = false
 		}
 	}
@@ -555,7 +570,8 @@ func (s *Set) openLog() (*os.File, error) {
 // Discard forgets all changes; the directory itself stays.
 func (s *Set) Discard() error {
 	for _, l := range s.layers {
-		if err := removeAll(s.dir, l.name); err != nil {
+		top, _, _ := strings.Cut(l.name, "/")
+		if err := removeAll(s.dir, top); err != nil {
 			return &Error{What: "discard the changes in " + plan.Quote(s.Dir), Cause: err,
 				Hint_: "files of mapped ids that you cannot remove: nobox rm-owned " + plan.Quote(s.Dir)}
 		}

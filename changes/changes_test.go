@@ -470,6 +470,119 @@ func TestHolesAttributesAndTimesAreWrittenBack(t *testing.T) {
 	}
 }
 
+func TestAChangeOfAttributesAloneIsOne(t *testing.T) {
+	s := newScene(t)
+	set := func(p, name, value string) {
+		t.Helper()
+		if err := unix.Setxattr(p, name, []byte(value), 0); err == unix.EOPNOTSUPP {
+			t.Skipf("no user attributes here: %v", err)
+		} else {
+			s.must(err)
+		}
+	}
+	for _, f := range []string{"same", "new", "other", "gone", "mode", "readonly", "d/in", "kept/in"} {
+		for _, base := range []string{s.host, s.upper} {
+			s.write(base+"/"+f, "content")
+			if f != "new" {
+				set(base+"/"+f, "user.mine", "v")
+			}
+		}
+	}
+	for _, d := range []string{"d", "kept"} {
+		set(s.host+"/"+d, "user.dir", "v")
+		set(s.upper+"/"+d, "user.dir", "w")
+		set(s.upper+"/"+d, "user.overlay.impure", "y")
+	}
+	set(s.host, "user.hidden", "the box has not seen it")
+	set(s.upper+"/new", "user.mine", "")
+	set(s.upper+"/other", "user.mine", "w")
+	set(s.upper+"/readonly", "user.mine", "w")
+	s.must(unix.Removexattr(s.upper+"/gone", "user.mine"))
+	set(s.upper+"/mode", "user.mine", "w")
+	s.must(os.Chmod(s.upper+"/mode", 0o600))
+	s.must(os.Chmod(s.upper+"/readonly", 0o444))
+	s.must(os.Chmod(s.host+"/readonly", 0o444))
+	s.begin()
+	want := []string{"xattr d", "xattr gone", "xattr kept", "mode mode", "xattr new", "xattr other", "xattr readonly"}
+	if got := s.list(); !slices.Equal(got, want) {
+		t.Fatalf("%q", got)
+	}
+	// What is not wanted stays a change.
+	all, err := Open(s.keep)
+	s.must(err)
+	cs, err := all.List()
+	s.must(err)
+	for i, c := range cs {
+		if name := []string{"user.mine", "user.dir"}[map[bool]int{true: 1}[c.Is.Type == "directory"]]; !slices.Equal(c.Xattrs, []string{name}) {
+			t.Errorf("%d, %s: %q", i, c.Path, c.Xattrs)
+		}
+	}
+	some, err := Select(cs, []string{s.host + "/other"})
+	s.must(err)
+	s.must(all.Apply(some, false, func(Change) {}))
+	all.Close()
+	if got := s.list(); !slices.Equal(got, slices.DeleteFunc(slices.Clone(want), func(l string) bool { return l == "xattr other" })) {
+		t.Errorf("left: %q", got)
+	}
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.list(); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+	for p, want := range map[string]string{"new": "", "other": "w", "readonly": "w", "mode": "w", "same": "v"} {
+		value := make([]byte, 9)
+		n, err := unix.Getxattr(s.host+"/"+p, "user.mine", value)
+		if err != nil || string(value[:n]) != want {
+			t.Errorf("%s: %q, %v", p, value[:max(n, 0)], err)
+		}
+	}
+	value := make([]byte, 9)
+	if n, err := unix.Getxattr(s.host+"/d", "user.dir", value); err != nil || string(value[:n]) != "w" {
+		t.Errorf("d: %v", err)
+	}
+	if _, err := unix.Getxattr(s.host+"/d", "user.overlay.impure", value); err != unix.ENODATA {
+		t.Errorf("d has what is overlayfs's: %v", err)
+	}
+	if _, err := unix.Getxattr(s.host+"/gone", "user.mine", value); err != unix.ENODATA {
+		t.Errorf("gone: %v", err)
+	}
+	if _, err := unix.Getxattr(s.host, "user.hidden", make([]byte, 99)); err != nil {
+		t.Errorf("the attribute of the tree's own: %v", err)
+	}
+}
+
+func TestALayerOfALongPathIsFound(t *testing.T) {
+	keep := t.TempDir()
+	source, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 9 {
+		source += "/" + strings.Repeat("l", 100)
+	}
+	s := &scene{t: t, host: source, keep: keep, upper: keep + "/" + plan.LayerName(plan.HostPath(source)) + "/upper"}
+	s.must(os.MkdirAll(s.host, 0o755))
+	s.must(os.MkdirAll(s.upper, 0o755))
+	s.write(s.upper+"/f", "box")
+	if got := s.list(); !slices.Equal(got, []string{"added f"}) {
+		t.Errorf("%q", got)
+	}
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(s.host + "/f"); string(b) != "box" {
+		t.Errorf("%q, %v", b, err)
+	}
+	set, err := Open(keep)
+	s.must(err)
+	defer set.Close()
+	s.must(set.Discard())
+	if ns, _ := os.ReadDir(keep); len(ns) > 0 {
+		t.Errorf("%v is left", ns)
+	}
+}
+
 func TestALockIsOfTheDirectoryThatIsNamed(t *testing.T) {
 	s := newScene(t)
 	fd, err := Lock(s.keep)

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,12 +24,13 @@ const (
 	Added    Kind = iota
 	Modified      // other content, or a link that leads elsewhere
 	Deleted
-	Mode // other mode or owner
-	Type // a directory is a file now, or the like
+	Mode  // other mode or owner
+	Type  // a directory is a file now, or the like
+	Xattr // other extended attributes of the user's, or another access list
 )
 
 func (k Kind) String() string {
-	return [...]string{"added", "modified", "deleted", "mode", "type"}[k]
+	return [...]string{"added", "modified", "deleted", "mode", "type", "xattr"}[k]
 }
 
 // State is what stands at a path. The zero value is nothing.
@@ -44,6 +47,7 @@ type Change struct {
 	Path    plan.HostPath
 	Kind    Kind
 	Was, Is State
+	Xattrs  []string // those that differ, of a file or directory that stays one; sorted
 
 	layer  *layer
 	rel    string // below the layer's source, "" is the source itself
@@ -126,19 +130,34 @@ const workDir = "work"
 // in it that nobody may enter, which rm(1) stumbles over: those are opened.
 func Release(fd int) {
 	defer unix.Close(fd)
-	ns, err := names(fd, "")
+	ns, err := layerNames(fd, "")
 	if err != nil {
 		return
 	}
 	for _, n := range ns {
-		if _, ok := plan.SourceOf(n); !ok {
-			continue
-		}
 		if w, err := unix.Openat2(fd, n+"/"+workDir+"/"+workDir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath}); err == nil {
 			chmod(w, 0o700)
 			unix.Close(w)
 		}
 	}
+}
+
+// layerNames are the names of all layers in a directory; plan.LayerName.
+func layerNames(fd int, dir string) (out []string, err error) {
+	ns, err := names(fd, dir)
+	for _, n := range ns {
+		name := path.Join(dir, n)
+		if strings.HasPrefix(n, plan.PartOfName) {
+			below, err := layerNames(fd, name)
+			if err != nil && err != unix.ENOTDIR && err != unix.ELOOP {
+				return nil, err
+			}
+			out = append(out, below...)
+		} else if _, ok := plan.SourceOf(name); ok {
+			out = append(out, name)
+		}
+	}
+	return out, err
 }
 
 // Open opens a directory of changes, for this process alone.
@@ -151,16 +170,18 @@ func Open(dir string) (*Set, error) {
 		return fail(err, "")
 	}
 	s := &Set{Dir: dir, dir: fd}
-	names, err := names(fd, "")
+	there, err := names(fd, "")
 	if err != nil {
 		s.Close()
 		return fail(err, "")
 	}
-	for _, n := range names {
-		source, ok := plan.SourceOf(n)
-		if !ok {
-			continue
-		}
+	ns, err := layerNames(fd, "")
+	if err != nil {
+		s.Close()
+		return fail(err, "")
+	}
+	for _, n := range ns {
+		source, _ := plan.SourceOf(n)
 		l := &layer{source: source, name: n, lower: -1}
 		if l.upper, err = openDir(fd, n+"/upper"); err != nil {
 			if err == unix.ENOENT {
@@ -172,7 +193,7 @@ func Open(dir string) (*Set, error) {
 		s.layers = append(s.layers, l)
 		s.Layers = append(s.Layers, string(source))
 		var st unix.Stat_t
-		if err := unix.Fstatat(fd, n, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if st, err = lstat(fd, n); err != nil {
 			s.Close()
 			return fail(err, "")
 		}
@@ -181,7 +202,7 @@ func Open(dir string) (*Set, error) {
 			l.lower = -1
 		}
 	}
-	if len(s.layers) == 0 && len(names) > 0 {
+	if len(s.layers) == 0 && len(there) > 0 {
 		s.Close()
 		return fail(errors.New("it holds no changes of nobox's"), "--overlay-dir DIR of a run makes such a directory")
 	}
@@ -315,8 +336,8 @@ func (s *Set) List() ([]Change, error) {
 	for _, l := range s.layers {
 		w := walker{layer: l, set: s, out: &out}
 		if up, err := lstat(l.upper, ""); err == nil {
-			if low, err := lstat(l.lower, ""); err == nil && low.Mode != up.Mode {
-				w.add("", Mode, stateOf(l.lower, "", &low), stateOf(l.upper, "", &up), low.Ctim, false)
+			if low, err := lstat(l.lower, ""); err == nil {
+				w.top(&up, &low)
 			}
 		}
 		w.dir("", false, false)
@@ -351,6 +372,87 @@ func (w *walker) add(rel string, k Kind, was, is State, ctime unix.Timespec, ins
 
 func (w *walker) fail(rel string, err error) {
 	w.bad = append(w.bad, plan.Quote(string(w.path(rel)))+": "+err.Error())
+}
+
+// top compares the directory that a layer is of. nobox makes that of the upper
+// layer, so what the host's has of attributes did not show in the box.
+func (w *walker) top(up, low *unix.Stat_t) {
+	was, is := stateOf(w.lower, "", low), stateOf(w.upper, "", up)
+	mine := attrsOf(w.upper, "")
+	attrs := slices.DeleteFunc(attrsThatDiffer(mine, attrsOf(w.lower, "")), func(name string) bool {
+		_, made := mine[name]
+		return !made
+	})
+	switch {
+	case low.Mode != up.Mode:
+		w.add("", Mode, was, is, low.Ctim, false)
+	case len(attrs) > 0:
+		w.add("", Xattr, was, is, low.Ctim, false)
+	default:
+		return
+	}
+	(*w.out)[len(*w.out)-1].Xattrs = attrs
+}
+
+// attrsOf are the extended attributes of a path that a box can change, and
+// their values, where the caller may read them.
+func attrsOf(at int, rel string) map[string]string {
+	if rel == "" {
+		rel = "."
+	}
+	fd, err := unix.Openat2(at, rel, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: beneath})
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	file := "/proc/self/fd/" + strconv.Itoa(fd) // xattr calls take no O_PATH
+	n, err := unix.Listxattr(file, nil)
+	if err != nil || n == 0 {
+		return nil
+	}
+	list := make([]byte, n)
+	if n, err = unix.Listxattr(file, list); err != nil {
+		return nil
+	}
+	out := map[string]string{}
+	for name := range strings.SplitSeq(string(list[:n]), "\x00") {
+		if !writtenBack(name) {
+			continue
+		}
+		n, err := unix.Getxattr(file, name, nil)
+		value := make([]byte, max(n, 0))
+		if err == nil && n > 0 {
+			n, err = unix.Getxattr(file, name, value)
+		}
+		if err != nil {
+			continue
+		}
+		out[name] = string(value[:n])
+	}
+	return out
+}
+
+// writtenBack says whether an extended attribute is one that apply gives to the
+// host's file: none is that overlayfs keeps its own in.
+func writtenBack(name string) bool {
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") ||
+		name == "system.posix_acl_access" || name == "system.posix_acl_default"
+}
+
+// attrsThatDiffer are the names that one of the two lacks, or has otherwise.
+func attrsThatDiffer(a, b map[string]string) (out []string) {
+	for name, value := range a {
+		if other, ok := b[name]; !ok || other != value {
+			out = append(out, name)
+		}
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			out = append(out, name)
+		}
+	}
+	sort.Strings(out)
+	return out
 }
 
 // dir compares a directory of the upper layer with the host's. alone says that
@@ -412,6 +514,10 @@ func (w *walker) entry(rel string, alone, hides bool) {
 	if there {
 		was = stateOf(w.lower, rel, &low)
 	}
+	var attrs []string
+	if there && was.Type == is.Type && (is.Type == "file" || is.Type == "directory") {
+		attrs = attrsThatDiffer(attrsOf(w.upper, rel), attrsOf(w.lower, rel))
+	}
 	switch {
 	case !there:
 		w.add(rel, Added, was, is, unix.Timespec{}, false)
@@ -425,6 +531,13 @@ func (w *walker) entry(rel string, alone, hides bool) {
 		w.add(rel, Modified, was, is, low.Ctim, false)
 	case is.Type != "link" && (was.Mode != is.Mode || was.UID != is.UID || was.GID != is.GID):
 		w.add(rel, Mode, was, is, low.Ctim, false)
+	case len(attrs) > 0:
+		w.add(rel, Xattr, was, is, low.Ctim, false)
+	default:
+		attrs = nil
+	}
+	if len(attrs) > 0 {
+		(*w.out)[len(*w.out)-1].Xattrs = attrs
 	}
 	if is.Type == "directory" {
 		w.dir(rel, !there || was.Type != "directory", hides)

@@ -121,9 +121,9 @@ func changesText(cs []changes.Change, s *changes.Set) string {
 		clash[c.Path] = true
 	}
 	for _, c := range cs {
-		fmt.Fprintf(&b, "%-8s  %-24s  %s", c.Kind, what(c), show(string(c.Path)))
+		fmt.Fprintf(&b, "%-8s  %-24s  %s", c.Kind, what(c), plan.Quote(string(c.Path)))
 		if c.Is.Type == "link" {
-			b.WriteString(" -> " + show(c.Is.Link))
+			b.WriteString(" -> " + plan.Quote(c.Is.Link))
 		}
 		if clash[c.Path] {
 			b.WriteString("  (changed outside too)")
@@ -153,11 +153,33 @@ func what(c changes.Change) string {
 		return size(c.Was) + " -> " + size(c.Is)
 	case changes.Type:
 		return c.Was.Type + " -> " + c.Is.Type
+	case changes.Xattr:
+		return xattrs(c)
 	}
-	if c.Was.Mode != c.Is.Mode {
-		return fmt.Sprintf("%04o -> %04o", c.Was.Mode, c.Is.Mode)
+	text := fmt.Sprintf("%04o -> %04o", c.Was.Mode, c.Is.Mode)
+	if c.Was.Mode == c.Is.Mode {
+		text = fmt.Sprintf("%d:%d -> %d:%d", c.Was.UID, c.Was.GID, c.Is.UID, c.Is.GID)
 	}
-	return fmt.Sprintf("%d:%d -> %d:%d", c.Was.UID, c.Was.GID, c.Is.UID, c.Is.GID)
+	if len(c.Xattrs) > 0 {
+		text += ", " + xattrs(c)
+	}
+	return text
+}
+
+// xattrs names what of a path's extended attributes differs; the access list as
+// the tools do that change it.
+func xattrs(c changes.Change) string {
+	var out []string
+	for _, name := range c.Xattrs {
+		switch name {
+		case "system.posix_acl_access":
+			name = "acl"
+		case "system.posix_acl_default":
+			name = "default acl"
+		}
+		out = append(out, show(name))
+	}
+	return strings.Join(out, ", ")
 }
 
 // changesJSON is the same for tools: an array, an object a line.
@@ -179,7 +201,14 @@ func changesJSON(cs []changes.Change) string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString("\n" + `{"path":` + plan.JSONString(string(c.Path)) + `,"change":"` + c.Kind.String() + `","was":` + state(c.Was) + `,"is":` + state(c.Is) + "}")
+		b.WriteString("\n" + `{"path":` + plan.JSONString(string(c.Path)) + `,"change":"` + c.Kind.String() + `","was":` + state(c.Was) + `,"is":` + state(c.Is))
+		for i, name := range c.Xattrs {
+			b.WriteString([...]string{`,"xattrs":[`, ","}[min(i, 1)] + plan.JSONString(name))
+		}
+		if len(c.Xattrs) > 0 {
+			b.WriteByte(']')
+		}
+		b.WriteByte('}')
 	}
 	b.WriteString("\n]\n")
 	return b.String()
@@ -234,7 +263,7 @@ func review(dir string, own bool) int {
 		return 0
 	}
 	io.WriteString(os.Stderr, changesText(cs, s))
-	kept := fmt.Sprintf("the changes are kept: nobox diff|apply|discard %s", show(dir))
+	kept := fmt.Sprintf("the changes are kept: nobox diff|apply|discard %s", plan.Quote(dir))
 	if listErr != nil {
 		SayNote(os.Stderr, kept)
 		return cannot(listErr)

@@ -30,9 +30,6 @@ type Keep struct {
 	Err     error // why nothing can be made in it
 }
 
-// longest is NAME_MAX; limits.h.
-const longest = 255
-
 // notLower are the file systems that cannot be a lower layer: their names have
 // rules of their own (fs/overlayfs/util.c, ovl_dentry_weird).
 func notLower(typ string) bool {
@@ -275,11 +272,13 @@ func (m *builder) overlays(entries []*entry) error {
 				m.Inside(o.from, "", plan.Mkdir{In: stub, Path: "w" + s, Mode: 0o700})
 			default:
 				k, layer := m.v.Keep, plan.LayerName(p.source)
-				if len(layer) > longest {
-					return &Error{What: "keep the changes of " + plan.Quote(string(p.source)), Flag: k.From, Cause: errors.New("its path is too long to name a directory")}
-				}
 				t := m.NewSlot()
 				all[len(all)-1].layer = t
+				for i := range layer {
+					if layer[i] == '/' {
+						m.Inside(k.From, "a long path names several directories", plan.Mkdir{In: keep, Path: layer[:i], Mode: 0o700, MayExist: true})
+					}
+				}
 				m.Inside(k.From, "", plan.Mkdir{In: keep, Path: layer, Mode: 0o700, MayExist: true})
 				m.Inside(k.From, "what is written is kept here", plan.Mkdir{In: keep, Path: layer + "/upper", Mode: p.perm, MayExist: true})
 				m.Inside(k.From, "", plan.Mkdir{In: keep, Path: layer + "/work", Mode: 0o700, MayExist: true})

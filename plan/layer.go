@@ -7,11 +7,14 @@ import (
 	"strings"
 )
 
+// longestName is NAME_MAX; limits.h.
+const longestName = 255
+
 // LayerName names the directory of a layer's changes, by its source; SourceOf
-// is its inverse. It is one component of a path.
+// is its inverse. It is one component of a path, "layer+home+ana"; of a long
+// source it is several, of which all but the last begin with PartOfName.
 func LayerName(source HostPath) string {
 	var b strings.Builder
-	b.WriteString("layer")
 	for i := 0; i < len(source); i++ {
 		switch c := source[i]; {
 		case c == '/':
@@ -22,16 +25,42 @@ func LayerName(source HostPath) string {
 			b.WriteByte(c)
 		}
 	}
-	return b.String()
+	name, rest := "", b.String()
+	for len(layerPrefix)+len(rest) > longestName {
+		cut := longestName - len(PartOfName)
+		name, rest = name+PartOfName+rest[:cut]+"/", rest[cut:]
+	}
+	return name + layerPrefix + rest
 }
+
+const layerPrefix = "layer"
+
+// PartOfName begins the name of a directory that holds layers of sources whose
+// names begin with the rest of it.
+const PartOfName = "part"
 
 // SourceOf is what a directory of kept changes holds the changes of; false if nobox
 // made no such name.
 func SourceOf(name string) (HostPath, bool) {
-	s, ok := strings.CutPrefix(name, "layer+")
-	if !ok {
-		return "", false
+	s, last := "", false
+	for part := range strings.SplitSeq(name, "/") {
+		if last {
+			return "", false
+		}
+		rest, ok := strings.CutPrefix(part, PartOfName)
+		if !ok {
+			rest, last = strings.CutPrefix(part, layerPrefix)
+		}
+		s += rest
 	}
+	if s, ok := strings.CutPrefix(s, "+"); ok && last {
+		return sourceOf(name, s)
+	}
+	return "", false
+}
+
+// sourceOf takes the escapes of LayerName back.
+func sourceOf(name, s string) (HostPath, bool) {
 	b := []byte{'/'}
 	for i := 0; i < len(s); i++ {
 		switch {

@@ -17,7 +17,19 @@ func TestALayersNameSaysWhatItIsOf(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, ok)
 		}
 	}
-	for _, bad := range []string{"", "layer", "layerx", "applied", "layer+a%zz", "layer+a%2", "layer+a++b", "layer+..", "layer+a+..+b", "layer+a+", "layer+%61", "layer+a%2fb"} {
+	for n := 1; n < 4096; n += 7 {
+		source := HostPath("/" + strings.Repeat("d+/", n/3) + strings.Repeat("x", n%3+1))
+		name := LayerName(source)
+		for part := range strings.SplitSeq(name, "/") {
+			if len(part) > 255 {
+				t.Errorf("of %d bytes: %q is too long for a name", n, part)
+			}
+		}
+		if got, ok := SourceOf(name); !ok || got != source {
+			t.Errorf("of %d bytes: %q, %v", n, got, ok)
+		}
+	}
+	for _, bad := range []string{"part+a", "part+a/layerb", "layer+a/layerb", "layer+a/partb", "part+a/../layerb", "", "layer", "layerx", "applied", "layer+a%zz", "layer+a%2", "layer+a++b", "layer+..", "layer+a+..+b", "layer+a+", "layer+%61", "layer+a%2fb"} {
 		if got, ok := SourceOf(bad); ok {
 			t.Errorf("%s: %q", bad, got)
 		}
@@ -26,6 +38,7 @@ func TestALayersNameSaysWhatItIsOf(t *testing.T) {
 
 func FuzzSourceOf(f *testing.F) {
 	f.Add("layer+a%2bb")
+	f.Add("part+" + strings.Repeat("a", 250) + "/layerb")
 	f.Fuzz(func(t *testing.T, s string) {
 		if p, ok := SourceOf(s); ok && (LayerName(p) != s || !strings.HasPrefix(string(p), "/") || path.Clean(string(p)) != string(p)) {
 			t.Fatalf("%q: %q", s, p)
