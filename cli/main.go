@@ -20,6 +20,10 @@ import (
 // Main runs one command line, the program's name left out, and returns the
 // exit code.
 func Main(args []string) int {
+	if err := sandbox.CheckOwnFile(); err != nil {
+		sayFailure(sandbox.Diagnose(err, sandbox.Options{}, nil))
+		return ExitCannot
+	}
 	// What the caller left open is not for nobox's helpers nor the box.
 	unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // --json-status-fd is not for the box either
 	inv, err := Parse(args)

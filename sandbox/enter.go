@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -78,7 +79,7 @@ func EnterNetwork(o Options, args []string, keep []int) error {
 	for _, fd := range append(keep, n.Owner, n.FD) {
 		unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	}
-	return cannot(again(append([]string{name}, args...)))
+	return cannot(again("/proc/self/exe", append([]string{name}, args...)))
 }
 
 type joinError struct {
@@ -89,9 +90,67 @@ type joinError struct {
 func (e *joinError) Error() string { return e.what + ": " + e.err.Error() }
 func (e *joinError) Unwrap() error { return e.err }
 
-// again runs nobox in the place of this one, with what the caller handed over as
-// it was. It returns if it cannot.
-func again(argv []string) error {
+// CheckOwnFile refuses to be run in a box by the file of the nobox outside.
+func CheckOwnFile() error {
+	if !host.Foreign() {
+		return nil
+	}
+	return &Error{What: "start nobox by /proc/self/exe", Cause: errors.New("in a box that leads to a file outside of it, which what is started here could change"),
+		Hints: []string{"the box's command, or the interpreter in its first line, is a link to /proc/self/exe: nothing that means well"}}
+}
+
+// fromMemory runs nobox in the place of this one from a sealed copy of its file,
+// if it does not yet. A process that joins a box still has nobox's file as
+// /proc/self/exe when it becomes the command, and a command that leads there is
+// nobox once more: what ran in the box already could change the file by
+// /proc/PID/exe (CVE-2019-5736). Where Landlock binds both they are in two domains,
+// of which none may look into the other.
+//
+// Preconditions: nothing is started.
+func fromMemory() error {
+	if host.Sealed() {
+		os.WriteFile("/proc/self/comm", []byte("nobox"), 0) // not the descriptor's number
+		return nil
+	}
+	cannot := func(err error) error {
+		e := &Error{What: "run a command in the box from a copy of nobox in memory, which this kernel needs", Cause: err}
+		if v := host.Sysctl("vm/memfd_noexec"); errors.Is(err, unix.EACCES) && v != "" && v != "0" {
+			e.Hints = []string{"sysctl vm.memfd_noexec is " + v + ": nothing may be run from memory"}
+		}
+		return e
+	}
+	fd, err := unix.MemfdCreate("nobox", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if err == unix.EINVAL { // before Linux 6.3
+		fd, err = unix.MemfdCreate("nobox", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return cannot(err)
+	}
+	exe, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return cannot(err)
+	}
+	for {
+		n, err := unix.Sendfile(fd, exe, nil, 1<<30)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return cannot(err)
+		}
+		if n == 0 {
+			break
+		}
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE); err != nil {
+		return cannot(err)
+	}
+	return cannot(again("/proc/self/fd/"+strconv.Itoa(fd), os.Args))
+}
+
+// again runs a file of nobox in the place of this one, with what the caller handed
+// over as it was. It returns if it cannot.
+func again(file string, argv []string) error {
 	ignored, blocked := caller.Ignored(), caller.Blocked()
 	for sig := unix.Signal(1); sig <= 64; sig++ {
 		if ignored&(1<<(sig-1)) != 0 {
@@ -106,5 +165,5 @@ func again(argv []string) error {
 	}
 	soft, hard := caller.NoFile()
 	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: soft, Max: hard})
-	return syscall.Exec("/proc/self/exe", argv, host.Environ())
+	return syscall.Exec(file, argv, host.Environ())
 }

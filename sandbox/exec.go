@@ -158,6 +158,9 @@ func PrepareExec(j Joined, x Options) (*plan.Plan, *host.Facts, error) {
 // Preconditions: as Run.
 func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
 	p, f, err := PrepareExec(j, x)
+	if err == nil && !slices.ContainsFunc(p.Steps, func(s plan.Step) bool { _, ok := s.Do.(plan.Landlock); return ok }) {
+		err = fromMemory()
+	}
 	if err != nil {
 		return Result{}, f, err
 	}

@@ -266,6 +266,93 @@ func TestNothingGetsOutOfABoxByACommandThatJoins(t *testing.T) {
 	}
 }
 
+// ownNobox is a copy of nobox that the box could change but for the mounts.
+func ownNobox(t *testing.T, p place) string {
+	t.Helper()
+	data, err := os.ReadFile(nobox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(p.home, "nobox")
+	if err := os.WriteFile(own, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return own
+}
+
+func expectMode(t *testing.T, what, file string) {
+	t.Helper()
+	if st, err := os.Stat(file); err != nil || st.Mode() != 0o755 {
+		t.Errorf("%s: nobox's file has mode %v, %v", what, st.Mode(), err)
+	}
+}
+
+// A root may lead the command to nobox itself, by /proc/self/exe, and have files
+// that make nobox run a program of the root's: /proc/PPID/exe is then a file of the
+// host's, on the host's mount (CVE-2019-5736).
+func TestARootThatLeadsToNoboxItselfDoesNotChangeItsFile(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "busybox")
+	p := newPlace(t)
+	own, root := ownNobox(t, p), busyboxRoot(t)
+	if err := os.MkdirAll(root+"/usr/bin", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.Rename(root+"/bin/sh", root+"/bin/busybox"),
+		os.Symlink("/proc/self/exe", root+"/bin/sh"),
+		os.WriteFile(root+"/bin/script", []byte("#!/proc/self/exe\n"), 0o755),
+		os.WriteFile(root+"/etc/nsswitch.conf", []byte("subid: sss\n"), 0o644),
+		os.WriteFile(root+"/usr/bin/getsubids", []byte("#!/bin/busybox sh\n/bin/busybox chmod 4777 /proc/$PPID/exe\n"), 0o755),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range [][]string{nil, {"--", "sh"}, {"--", "/bin/script"}} {
+		for _, flags := range [][]string{nil, {"-r"}, {"-c"}, {"-r", "--as-pid-1"}, {"-r", "--read-only"}, {"-r", "--allow-userns"}, {"-r", "--cap-add=ALL"}} {
+			line := slices.Concat([]string{"--net=none", "--rootfs", root}, flags, command)
+			_, stderr, code := run(t, p.command(own, line...), "")
+			if code != 125 || !strings.Contains(stderr, "cannot start nobox by /proc/self/exe: ") {
+				t.Errorf("%q: %d, %s", line, code, stderr)
+			}
+			expectMode(t, fmt.Sprint(line), own)
+		}
+	}
+}
+
+// What joins a box is nobox until it is the command, and nobox again if that leads to
+// /proc/self/exe. What runs in the box already may look for it, if Landlock does not
+// keep them apart: then it finds a copy.
+func TestWhatRunsInABoxCannotChangeTheFileOfANoboxThatJoins(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "strace")
+	// One id: under strace newuidmap has no privileges.
+	for _, flags := range [][]string{{"-r"}, {"-r", "--as-pid-1"}, {"-r", "--cap-add=ALL"}} {
+		p := newPlace(t)
+		own := ownNobox(t, p)
+		if err := os.WriteFile(p.work+"/script", []byte("#!/proc/self/exe\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		without := []string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset", "-e", "inject=landlock_create_ruleset:error=ENOSYS"}
+		line := boxed(t, append([]string{"--name", "web"}, flags...), "grab-exe")
+		line[0] = own
+		b := start(t, p.command("strace", append(without, line...)...))
+		until(t, "a box to join", func() bool { return p.command(own, "exec", "web", "--", "true").Run() == nil })
+		until(t, "the box has found a nobox", func() bool {
+			p.command("strace", append(without, own, "exec", "web", "--", p.work+"/script")...).Run()
+			select {
+			case <-b.done:
+				return true
+			default:
+				return false
+			}
+		})
+		b.expectLine(t, "changed /memfd:nobox (deleted)")
+		expectMode(t, fmt.Sprint(flags), own)
+	}
+}
+
 // A flag that loosens opens what it says and nothing else.
 func TestAFlagOpensWhatItSays(t *testing.T) {
 	asUser(t)

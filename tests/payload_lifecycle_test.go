@@ -57,6 +57,8 @@ func init() {
 		withKey(args)
 	case "pry":
 		pry(args)
+	case "grab-exe":
+		grabExe()
 	case "entry32":
 		entry32()
 	}
