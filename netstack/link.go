@@ -57,8 +57,13 @@ const (
 	vnetHdrLen = 10
 	// The largest IPv4 packet, as sent by a box that has no smaller limit.
 	maxPacket = 65535
-	// gsoMax keeps a segment and its headers below maxPacket.
-	gsoMax = maxPacket - 60
+	// segmentMax is what a segment to the box carries at most. With the longest
+	// headers, those of IPv6 and TCP with all of its options, it is no longer than
+	// an MTU of 65520, the largest that is usual.
+	segmentMax = 65408
+	// gsoMax is what the stack makes of that: it takes off what headers could be
+	// below TCP's, and one more (sender.sendData of its package tcp).
+	gsoMax = segmentMax + header.TCPTotalHeaderMaximumSize + 1
 )
 
 // linux/virtio_net.h

@@ -399,7 +399,7 @@ func (p *payload) Len() int {
 		return 0
 	}
 	if n > 0 {
-		return min(n, gsoMax)
+		return min(n, segmentMax)
 	}
 	// Nothing yet, or nothing any more.
 	var b [1]byte
