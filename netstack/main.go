@@ -71,7 +71,8 @@ func start(c Config, fd int) (*link, *network, error) {
 	return l, n, err
 }
 
-// drainAtMost is less than nobox waits.
+// drainAtMost is how long a box's end may take for what the host does not take;
+// it is less than nobox waits.
 const drainAtMost = 250 * time.Millisecond
 
 // drain returns when what the box sent last has gone on, or soon.

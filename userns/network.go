@@ -220,8 +220,10 @@ func exitText(ws unix.WaitStatus) string {
 
 // networkDrain is how long the network's process may take, once the box has
 // ended, to send on what the box sent last: a datagram, and all that follows of a
-// connection that was closed.
-const networkDrain = 300 * time.Millisecond
+// connection that was closed. It keeps a shorter time by itself, which begins
+// when it runs; to become another program can take longer where many others want
+// the processors.
+const networkDrain = 3 * time.Second
 
 // killNetwork ends the network's process, endNetwork waits until it has ended.
 // One that is at work is told first, by the end of its socket, and ends by
@@ -236,9 +238,22 @@ func (b *Box) killNetwork() {
 		unix.Shutdown(b.network, unix.SHUT_WR)
 		return
 	case b.networkTold:
-		unix.Poll([]unix.PollFd{{Fd: b.networkPIDFD, Events: unix.POLLIN}}, int(networkDrain.Milliseconds()))
+		awaitEnd(int(b.networkPIDFD), networkDrain)
 	}
 	unix.PidfdSendSignal(int(b.networkPIDFD), unix.SIGKILL, nil, 0)
+}
+
+// awaitEnd waits until a process has ended, but not longer than that. A signal
+// does not cut it short: the end of another child is one, and the runtime sends
+// its own.
+func awaitEnd(pidfd int, atMost time.Duration) {
+	end := time.Now().Add(atMost)
+	for {
+		left := max(time.Until(end), 0)
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left.Milliseconds())); err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // networkWorks says whether the box has sent anything: the process then is about
@@ -293,7 +308,7 @@ func (b *Box) endNetwork() (ws unix.WaitStatus) {
 	if b.networkPID <= 0 {
 		return 0
 	}
-	unix.Poll([]unix.PollFd{{Fd: b.networkPIDFD, Events: unix.POLLIN}}, int(networkGrace.Milliseconds()))
+	awaitEnd(int(b.networkPIDFD), networkGrace)
 	b.killNetwork()
 	for {
 		if _, err := unix.Wait4(b.networkPID, &ws, 0, nil); err != unix.EINTR {
