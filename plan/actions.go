@@ -1373,8 +1373,8 @@ func (a RestoreSignals) String() string {
 }
 func (a RestoreSignals) Cannot() string { return "restore the signals" }
 
-// CloseFiles closes every descriptor above the standard streams at the
-// execve, but Keep, which ascends; close_range(2).
+// CloseFiles closes every descriptor above the standard streams but Keep, which
+// ascends, and the control socket, which execve closes; close_range(2).
 type CloseFiles struct {
 	Keep []int `json:"keep,omitempty"`
 }

@@ -321,6 +321,41 @@ func TestARootThatLeadsToNoboxItselfDoesNotChangeItsFile(t *testing.T) {
 	}
 }
 
+// execve looks the command's file up before it closes what is close-on-exec: a root's
+// /bin/sh may be a link through a descriptor of nobox's, which leads to the host's
+// tree (CVE-2024-21626). --overlay-dir has nobox hold a directory.
+func TestACommandIsNotLookedUpThroughADescriptorOfNobox(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	p := newPlace(t)
+	data, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{os.Mkdir(p.home+"/keep", 0o700), os.Mkdir(p.home+"/hidden", 0o700), os.WriteFile(p.home+"/hidden/true", data, 0o755)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	detached(t, p, "web", []string{"-r"}, "sleep", "600")
+	for _, line := range [][]string{
+		{"-r", "--net=none", "--cwd=overlay", "--overlay-dir", p.home + "/keep"},
+		{"-r", "--net=none", "--cwd=overlay", "--overlay-dir", p.home + "/keep", "--as-pid-1"},
+		{"-r", "--net=none", "--name", "one"},
+		{"exec", "web"},
+	} {
+		for fd := 3; fd < 24; fd++ {
+			for _, file := range []string{"/../hidden/true", "/../../../../../../../../bin/true", "/bin/true"} {
+				full := append(slices.Clone(line), "--", fmt.Sprintf("/proc/self/fd/%d%s", fd, file))
+				_, stderr, code := run(t, p.command(nobox, full...), "")
+				if code != 126 && code != 127 || !strings.Contains(stderr, "nobox: cannot run /proc/self/fd/") {
+					t.Errorf("%q: %d, %s", full, code, stderr)
+				}
+			}
+		}
+	}
+}
+
 // What joins a box is nobox until it is the command, and nobox again if that leads to
 // /proc/self/exe. What runs in the box already may look for it, if Landlock does not
 // keep them apart: then it finds a copy.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -907,15 +908,26 @@ func (l *lowerer) action(a plan.Action) error {
 		l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(a.Mask), null(), num(sizeofSigset))
 
 	case plan.CloseFiles:
+		// Not at execve(2), which looks its file up before it closes any: the
+		// command may be a link to /proc/self/fd/N/.. (CVE-2024-21626). The
+		// control socket alone stays until then, for what execve says, and leads
+		// nowhere. It moves to where nothing else is kept.
+		at := 3
+		for slices.Contains(a.Keep, at) {
+			at++
+		}
+		l.make(control(), unix.SYS_DUP3, control(), num(at), hex(unix.O_CLOEXEC)).ignore[0] = uint8(unix.EINVAL) // it is there
 		next := 3
-		for _, fd := range a.Keep {
+		for _, fd := range slices.Sorted(slices.Values(append([]int{at}, a.Keep...))) {
 			if fd > next {
-				l.call(unix.SYS_CLOSE_RANGE, num(next), num(fd-1), num(closeRangeCloexec))
+				l.call(unix.SYS_CLOSE_RANGE, num(next), num(fd-1), num(0))
 			}
-			l.call(unix.SYS_FCNTL, num(fd), num(unix.F_SETFD), num(0))
+			if fd != at {
+				l.call(unix.SYS_FCNTL, num(fd), num(unix.F_SETFD), num(0))
+			}
 			next = fd + 1
 		}
-		l.call(unix.SYS_CLOSE_RANGE, num(next), hex(uint32(0xffffffff)), num(closeRangeCloexec))
+		l.call(unix.SYS_CLOSE_RANGE, num(next), hex(uint32(0xffffffff)), num(0))
 
 	case plan.Exec:
 		argv, envp := l.vector(a.Args), l.vector(a.Env)
