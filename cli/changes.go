@@ -291,9 +291,10 @@ func review(dir string, own bool) int {
 				os.Remove(dir)
 			}
 			return 0
-		case "", "k", "keep":
+		case "", "k", "keep", "n", "no":
 			return 0
 		}
+		SayNote(os.Stderr, "an answer is a (apply), d (discard) or k (keep)")
 	}
 }
 

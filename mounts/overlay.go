@@ -306,7 +306,7 @@ func (m *builder) overlays(entries []*entry) error {
 			opts = append(opts, plan.Option{Key: "upperdir", Value: "k" + x.n + "/upper"}, plan.Option{Key: "workdir", Value: "k" + x.n + "/work"}, plan.Option{Key: "userxattr"})
 		}
 		x.p.tree = m.NewSlot()
-		m.Inside(x.o.from, plan.Quote(string(x.p.source))+" as the box may change it", plan.NewFS{Type: "overlay", Options: opts, Attr: attr, Into: x.p.tree})
+		m.Inside(x.o.from, plan.Quote(string(x.p.source))+" as the box may change it", plan.NewFS{Type: "overlay", Options: opts, Attr: attr, Into: x.p.tree, Of: x.p.source})
 	}
 	for _, x := range all {
 		if x.layer == 0 {

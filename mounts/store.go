@@ -49,7 +49,7 @@ func (m *builder) maskPlace(e *entry) error {
 	}
 	have := m.standing(e.at)
 	if have.Kind == host.None {
-		if e.From == "" {
+		if e.From == "" || m.hidden[m.under(e.at).at] {
 			return nil
 		}
 		return &Error{What: e.what(), Flag: e.From, Cause: errors.New("there is nothing in the box"), Remedy: "only what is there can be masked"}
@@ -98,7 +98,7 @@ func (m *builder) shown(p plan.HostPath, f func(g *ground, at string)) {
 func (m *builder) hide() {
 	for _, h := range m.v.Hide {
 		m.shown(h.Path, func(g *ground, at string) {
-			if m.hidden[at] {
+			if m.isMasked(g, at) {
 				return
 			}
 			m.hidden[at] = true
@@ -109,6 +109,23 @@ func (m *builder) hide() {
 			m.Inside(h.From, h.Why, plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), What: "mask"})
 		})
 	}
+}
+
+// isMasked says whether there is a mask at a place of a ground already, or over
+// a directory above it.
+func (m *builder) isMasked(g *ground, at string) bool {
+	if m.hidden[at] {
+		return true
+	}
+	for d := range above(at) {
+		if len(d) < len(g.at) {
+			break
+		}
+		if m.hidden[d] {
+			return true
+		}
+	}
+	return false
 }
 
 // keepAt has a place stay where it is: the directories above it, as far as the

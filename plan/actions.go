@@ -853,6 +853,7 @@ type NewFS struct {
 	Options []Option `json:"options,omitempty"`
 	Attr    Attr     `json:"attr"`
 	Into    Slot     `json:"into"`
+	Of      HostPath `json:"-"` // what an overlay is of, for its error
 }
 
 func (a NewFS) String() string {
@@ -869,7 +870,12 @@ func (a NewFS) String() string {
 	}
 	return fmt.Sprintf("%s, %s, as tree #%d", s, a.Attr, a.Into)
 }
-func (a NewFS) Cannot() string { return "make a new " + a.Type }
+func (a NewFS) Cannot() string {
+	if a.Of != "" {
+		return "overlay " + quote(string(a.Of))
+	}
+	return "make a new " + a.Type
+}
 
 // EnterTree makes a tree's root the working directory, so that a file system
 // that takes paths as options can name it ".".

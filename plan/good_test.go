@@ -189,7 +189,7 @@ func (g shape) plan() *Plan {
 	case g.overlay:
 		stub := b.NewSlot()
 		held = b.NewSlot()
-		b.Inside("--overlay", "a place for layers", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub})
+		b.Inside("--overlay", "a place for layers", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub, ""})
 		b.Inside("", "", AttachRoot{stub})
 		layer, upper, work := stub, "u1", "w1"
 		if g.kept {
@@ -210,18 +210,18 @@ func (g shape) plan() *Plan {
 			b.Inside("--overlay", "", Mkdir{In: stub, Path: "w1", Mode: 0o755})
 		}
 		b.Inside("", "an overlay names its layers by path", EnterTree{stub})
-		b.Inside("--overlay", "", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian"}, {"upperdir", upper}, {"workdir", work}}, share, root})
+		b.Inside("--overlay", "", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian"}, {"upperdir", upper}, {"workdir", work}}, share, root, ""})
 		b.Inside("--mask /srv/none", "", CopyUp{root, "srv"})
 		b.Inside("--mask /srv/none", "", Whiteout{layer, path.Base(upper) + "/srv/none"})
 		b.Inside("--mask /srv/none", "", CopyTree{Of: layer, Path: path.Base(upper), Attr: &mask, Into: held})
 		b.Inside("", "the overlay has its own hold on it", Detach{stub})
 	case g.rootfs:
 		stub := b.NewSlot()
-		b.Inside("--read-only", "mount points that the root lacks", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub})
+		b.Inside("--read-only", "mount points that the root lacks", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, stub, ""})
 		b.Inside("--rootfs", "", Mkdir{In: stub, Path: "proc", Mode: 0o755, MayExist: true})
 		b.Inside("", "", AttachRoot{stub})
 		b.Inside("", "the overlay names its lower layers by path", EnterTree{stub})
-		b.Inside("--rootfs", "the root, with the mount points it lacks", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian:."}}, view, root})
+		b.Inside("--rootfs", "the root, with the mount points it lacks", NewFS{"overlay", []Option{{"lowerdir", "/srv/debian:."}}, view, root, ""})
 		b.Inside("", "the overlay has its own hold on it", Detach{stub})
 	default:
 		b.Inside("", "the host view", OpenTree{"/", true, view, root})
@@ -229,7 +229,7 @@ func (g shape) plan() *Plan {
 	b.Inside("", "", AttachRoot{root})
 	if g.overlay {
 		store, name, dir := b.NewSlot(), b.NewSlot(), b.NewSlot()
-		b.Inside("", "nobox's own files", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, store})
+		b.Inside("", "nobox's own files", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, store, ""})
 		b.Inside("", "", Attach{store, root, "/dev", true, "mount nobox's own files"})
 		for _, d := range []string{"held1", "dir"} {
 			b.Inside("", "", Mkdir{In: store, Path: d, Mode: 0o555})
@@ -243,13 +243,13 @@ func (g shape) plan() *Plan {
 	}
 
 	dev, null, pts := b.NewSlot(), b.NewSlot(), b.NewSlot()
-	b.Inside("", "the few devices a program needs", NewFS{"tmpfs", []Option{{"mode", "0755"}}, device, dev})
+	b.Inside("", "the few devices a program needs", NewFS{"tmpfs", []Option{{"mode", "0755"}}, device, dev, ""})
 	b.Inside("", "", Attach{dev, root, "/dev", true, "mount /dev"})
 	b.Inside("", "", File{In: dev, Path: "null", Mode: 0o666})
 	b.Inside("", "", OpenTree{"/dev/null", false, device, null})
 	b.Inside("", "", AttachIn{null, dev, "null"})
 	b.Inside("", "", Mkdir{In: dev, Path: "pts", Mode: 0o755})
-	b.Inside("", "terminals of the box's own", NewFS{"devpts", []Option{{"newinstance", ""}, {"ptmxmode", "0666"}}, device, pts})
+	b.Inside("", "terminals of the box's own", NewFS{"devpts", []Option{{"newinstance", ""}, {"ptmxmode", "0666"}}, device, pts, ""})
 	b.Inside("", "", AttachIn{pts, dev, "pts"})
 	b.Inside("", "", Symlink{dev, "ptmx", "pts/ptmx"})
 	var master, peer Slot
@@ -264,7 +264,7 @@ func (g shape) plan() *Plan {
 	}
 
 	proc, keys := b.NewSlot(), b.NewSlot()
-	b.Inside("", "the processes of the box", NewFS{"proc", nil, system, proc})
+	b.Inside("", "the processes of the box", NewFS{"proc", nil, system, proc, ""})
 	b.Inside("", "", LimitNamespaces{Proc: proc, Types: []string{"user"}})
 	if g.beside {
 		b.Inside("", "as if nothing had been done beside", FirstPID{proc, 2})
@@ -276,11 +276,11 @@ func (g shape) plan() *Plan {
 	if g.beside {
 		b.Inside("", "", EnterNet{ns})
 	}
-	b.Inside("", "read-only", NewFS{"sysfs", nil, mask, sys}).Needs = FactSysfs
+	b.Inside("", "read-only", NewFS{"sysfs", nil, mask, sys, ""}).Needs = FactSysfs
 	b.Inside("", "", Attach{sys, root, "/sys", true, "mount sysfs"})
 
 	run, hosts := b.NewSlot(), b.NewSlot()
-	b.Inside("", "the box's own: the host's has sockets that lead out", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, run})
+	b.Inside("", "the box's own: the host's has sockets that lead out", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, run, ""})
 	b.Inside("", "", Attach{Tree: run, Root: root, At: "/run", What: "mount a tmpfs"})
 	b.Inside("", "the box's own", File{run, "hosts", 0o644, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 box\n"})
 	b.Inside("", "", CopyTree{Of: run, Path: "hosts", Into: hosts})

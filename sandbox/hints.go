@@ -188,14 +188,20 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 		if a.Type == "overlay" && errors.Is(failed.Err, unix.ENODEV) {
 			return refine("this kernel has no overlay file system", "sudo modprobe overlay")
 		}
+		if a.Type == "overlay" && errors.Is(failed.Err, unix.ELOOP) {
+			return refine("a symbolic link is in the way, in what is kept")
+		}
 		if a.Type == "overlay" && failed.Step.From != "--read-only" {
-			return refine("the kernel refuses an overlay of it: "+failed.Err.Error(),
-				"its file system, or the one that the changes go to, cannot be a layer; two overlays on one another are as many as the kernel takes")
+			return refine(refusedLayers(a, o, f)+failed.Err.Error(),
+				"a tree on another file system can be overlaid; one whose names fold case cannot, and two overlays on one another are as many as the kernel takes")
 		}
 		if a.Type == "overlay" {
 			return refine("the root lacks mount points, and an overlay that gives them is refused: "+failed.Err.Error(),
 				"something is mounted below it, or its file system cannot be a layer; with the directories proc, sys, dev, tmp, run and var/tmp in it no overlay is needed")
 		}
+	}
+	if _, ok := failed.Step.Do.(plan.Mkdir); ok && failed.Step.From == "--rootfs" && errors.Is(failed.Err, unix.EROFS) {
+		return refine(failed.Err.Error(), "with --read-only or --overlay nothing is made in it")
 	}
 	if _, ok := failed.Step.Do.(plan.Filter); ok {
 		switch {
@@ -234,6 +240,20 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 		return refine("a symbolic link is in the way, where none was when nobox looked")
 	}
 	return Diagnosis{err, nil}
+}
+
+// refusedLayers names what the kernel would not make an overlay of.
+func refusedLayers(a plan.NewFS, o Options, f *host.Facts) string {
+	typ := func(p plan.HostPath) string {
+		if f == nil || f.Mounts == nil {
+			return "of an unknown file system"
+		}
+		return f.Mounts.TypeOf(p)
+	}
+	if o.OverlayDir != "" && f != nil {
+		return "it is " + typ(a.Of) + ", and what is written goes to " + typ(f.Sources[o.OverlayDir].Resolved) + ": the kernel makes no overlay of the two: "
+	}
+	return "it is " + typ(a.Of) + ": the kernel makes no overlay of it: "
 }
 
 func mountStep(a plan.Action) bool {

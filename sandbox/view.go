@@ -217,6 +217,10 @@ func (v *view) masks(o *Options, f *host.Facts) {
 			continue
 		}
 		g := f.Globs[host.Glob{Pattern: p, Base: v.base()}]
+		if p == string(f.Cwd) && v.shares(p) {
+			bad(errors.New("it is the working directory, which the box shares"), "--cwd=hidden does not share it")
+			continue
+		}
 		if !host.IsGlob(p) && (len(g.Matches) != 1 || !g.Matches[0].Linked) {
 			v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(p), What: mounts.Mask, From: m.From})
 			continue
@@ -232,6 +236,16 @@ func (v *view) masks(o *Options, f *host.Facts) {
 			v.notes = append(v.notes, fmt.Sprintf("%s: %s could not be looked into: %v", m.From, plan.Quote(string(g.At)), g.Err))
 		}
 	}
+}
+
+// shares says whether something of the host is bound at a place.
+func (v *view) shares(at string) bool {
+	for _, e := range v.Entries {
+		if e.What == mounts.Bind && string(e.At) == at {
+			return true
+		}
+	}
+	return false
 }
 
 // shown is what the box shows where, for patterns.

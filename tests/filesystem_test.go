@@ -17,7 +17,7 @@ import (
 func TestReviewShowsTheChangesAndAsksOnTheTerminal(t *testing.T) {
 	asUser(t)
 	need(t, "userns", "kernel:6.6")
-	for answer, want := range map[string]string{"a": "box", "d": "host", "k": "host", "": "host"} {
+	for answer, want := range map[string]string{"a": "box", "d": "host", "k": "host", "": "host", "n": "host"} {
 		t.Run("answer "+answer, func(t *testing.T) {
 			p, s := newPlace(t), newScreen(t)
 			f, keep := p.work+"/f", p.run+"/keep"
@@ -30,13 +30,16 @@ func TestReviewShowsTheChangesAndAsksOnTheTerminal(t *testing.T) {
 			s.expect("modified  5 B -> 4 B")
 			s.expect("the changes are kept: nobox diff|apply|discard ") // should the answer be Ctrl-C
 			s.expect("apply, discard or keep these changes? [a/d/K] ")
+			s.send("yes\n")
+			s.expect("an answer is a (apply), d (discard) or k (keep)")
+			s.expect("apply, discard or keep these changes? [a/d/K] ")
 			s.send(answer + "\n")
 			b.expectEnd(t, patience, 7)
 			if got, _ := os.ReadFile(f); strings.TrimSpace(string(got)) != want {
 				t.Errorf("the file is %q", got)
 			}
 			out, err := exec.Command(nobox, "diff", keep).CombinedOutput()
-			if kept := answer == "k" || answer == ""; err != nil || kept != strings.Contains(string(out), "modified") {
+			if kept := answer != "a" && answer != "d"; err != nil || kept != strings.Contains(string(out), "modified") {
 				t.Errorf("kept: %q, %v", out, err)
 			}
 		})
