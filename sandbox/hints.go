@@ -265,6 +265,27 @@ func mountStep(a plan.Action) bool {
 	return false
 }
 
+// networkHint is what would help where the network's process could not be
+// started, which is when the box sends its first packet: "" where the machine
+// shows nothing.
+func networkHint(err error) string {
+	var e *userns.NetworkError
+	if !errors.As(err, &e) || !e.Start {
+		return ""
+	}
+	switch v := host.Sysctl("vm/memfd_noexec"); {
+	case errors.Is(err, unix.EACCES) && v != "" && v != "0":
+		return "sysctl vm.memfd_noexec is " + v + ": nothing may be run from memory; --net=slirp4netns and --net=pasta do without"
+	case errors.Is(err, unix.ENOMEM):
+		return "the machine, or the cgroup that nobox runs in, has no memory left: the network's process takes about 12 MiB"
+	}
+	var r unix.Rlimit
+	if errors.Is(err, userns.ErrCutShort) && unix.Getrlimit(unix.RLIMIT_FSIZE, &r) == nil && r.Cur != unix.RLIM_INFINITY {
+		return fmt.Sprintf("the limit on the size of files is %d KiB, which holds in memory too: ulimit -f shows it, ulimit -Hf what it can be raised to", r.Cur>>10)
+	}
+	return ""
+}
+
 // restrictedByAppArmor is Ubuntu's switch; its release notes of 23.10.
 func restrictedByAppArmor() bool {
 	return host.Sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1"

@@ -71,10 +71,15 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 		s.note(line)
 	}
 	reap := func() unix.WaitStatus {
-		for _, line := range s.box.LastNetwork() {
+		status := s.box.Reap()
+		lines, err := s.box.LastNetwork()
+		for _, line := range lines {
 			say(line)
 		}
-		return s.box.Reap()
+		if err != nil {
+			s.noNetwork(err, "")
+		}
+		return status
 	}
 	s.letGo = time.Now().Add(letGoAfter)
 	fds := []unix.PollFd{
@@ -129,9 +134,8 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 			line, err := s.box.NextNetwork()
 			if err != nil {
 				fds[4].Fd = -1
-				line = err.Error() + "; the box has no network any more"
-			}
-			if line != "" {
+				s.noNetwork(err, "; the box has no network any more")
+			} else if line != "" {
 				say(line)
 			}
 		}
@@ -159,6 +163,14 @@ func (s *session) wait(timeout time.Duration) (Result, error) {
 			s.kill = time.Time{}
 			s.box.Kill()
 		}
+	}
+}
+
+// noNetwork says why the network's process is no more, and what would help.
+func (s *session) noNetwork(err error, so string) {
+	s.note(err.Error() + so)
+	if hint := networkHint(err); hint != "" {
+		s.note("hint: " + hint)
 	}
 }
 

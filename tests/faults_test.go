@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -580,5 +581,28 @@ func TestWhatABoxSendsLastWaitsForTheNetworksProcess(t *testing.T) {
 	case <-heard:
 	case <-time.After(2 * time.Second):
 		t.Error("the datagram is lost")
+	}
+}
+
+// The network's process starts with the box's first packet: what fails then is
+// said in a line, and what would help in another, and nothing waits.
+func TestANetworkThatCannotStartIsSaidWithWhatWouldHelp(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "strace", "bash")
+	for _, fault := range []struct{ inject, cause, hint string }{
+		{"memfd_create:error=ENOMEM", "cannot allocate memory", "nobox: hint: the machine, or the cgroup that nobox runs in, has no memory left"},
+		{"execveat:error=ENOMEM", "cannot allocate memory", "nobox: hint: the machine, or the cgroup that nobox runs in, has no memory left"},
+		{"memfd_create:error=EACCES", "permission denied", ""},
+		{"memfd_create:error=EMFILE", "too many open files", ""},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		c := exec.CommandContext(ctx, "strace", "-f", "-o", "/dev/null", "-e", "trace=memfd_create,execveat", "-e", "inject="+fault.inject,
+			nobox, "-r", "--net=user", "--cwd=hidden", "--", "bash", "-c", "{ : </dev/tcp/192.0.2.1/7; } 2>/dev/null || echo refused")
+		out, err := c.CombinedOutput()
+		cancel()
+		said := "nobox: cannot start the network's process: " + fault.cause + "; the box has no network any more\n"
+		if s := string(out); err != nil || strings.Count(s, said) != 1 || !strings.Contains(s, "refused\n") || !strings.Contains(s, fault.hint) || fault.hint == "" && strings.Contains(s, "hint") {
+			t.Errorf("%s: %v\n%s", fault.inject, err, s)
+		}
 	}
 }

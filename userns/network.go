@@ -172,29 +172,37 @@ func (b *Box) NextNetwork() (string, error) {
 func notStarted(msg []byte) *NetworkError {
 	m := messageOf(append(msg, make([]byte, sizeofMessage)...)[:sizeofMessage])
 	if m.b == 0 {
-		return &NetworkError{Start: true, Err: fmt.Errorf("of its program %d bytes could be written, not all: a limit on files, or no memory", m.c)}
+		return &NetworkError{Start: true, Err: ErrCutShort}
 	}
 	return &NetworkError{Start: true, Err: syscall.Errno(m.b)}
 }
 
-// LastNetwork are the lines that the network's process had for the user when the
-// box ended, and that nobody has heard yet.
-func (b *Box) LastNetwork() (lines []string) {
+// LastNetwork are the lines that the network's process had for the user and that
+// nobody has heard yet, once the box was reaped: what the box sent last may have
+// been refused. The error says that the process could not be started.
+func (b *Box) LastNetwork() ([]string, error) { return b.lastLines, b.lastError }
+
+// hearNetwork keeps for LastNetwork what is there.
+func (b *Box) hearNetwork() {
 	var buf [2048]byte
 	for b.network >= 0 {
 		n, _, err := unix.Recvfrom(b.network, buf[:], unix.MSG_DONTWAIT)
 		switch {
 		case err == unix.EINTR, err == unix.ECONNRESET:
 		case err != nil || n == 0:
-			return lines
+			return
 		case binary.NativeEndian.Uint32(append(buf[:n:n], 0, 0, 0, 0)) == msgFailed:
-			return append(lines, notStarted(buf[:n:n]).Error())
+			b.lastError = notStarted(buf[:n:n])
+			return
 		default:
-			lines = append(lines, string(buf[:n]))
+			b.lastLines = append(b.lastLines, string(buf[:n]))
 		}
 	}
-	return lines
 }
+
+// ErrCutShort is the cause where not all of the network's program could be
+// written to memory, for want of that or by RLIMIT_FSIZE.
+var ErrCutShort = errors.New("not all of its program could be written to memory")
 
 // NetworkError says that the network's process is no more.
 type NetworkError struct {
@@ -297,6 +305,10 @@ func ownName() string {
 const networkGrace = time.Second
 
 func (b *Box) endNetwork() (ws unix.WaitStatus) {
+	if b.networkTold {
+		awaitEnd(int(b.networkPIDFD), networkDrain)
+	}
+	b.hearNetwork()
 	if b.network >= 0 {
 		unix.Close(b.network)
 		b.network = -1

@@ -39,8 +39,10 @@ type Box struct {
 	networkEnd   int // the other, until that process has it
 	networkPID   int
 	networkPIDFD int32
-	networkTold  bool // that the box has ended
-	networkStat  int  // of /proc, -1 as long as it is not open
+	networkTold  bool     // that the box has ended
+	lastLines    []string // what it said then
+	lastError    error
+	networkStat  int // of /proc, -1 as long as it is not open
 
 	attendants    []*attendant
 	listening     []listening
