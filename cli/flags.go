@@ -736,7 +736,7 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		name: "client-address", group: groupNetwork,
 		what: "show servers their clients",
 		help: "behind -p servers see who connects",
-		long: `Lets servers behind published ports see the address and port of whoever connects, as they would on the host, for logs and rules of their own: without it all of them connect from 127.0.0.1 or ::1. It needs a server that listens on 127.0.0.1, or at all addresses, for clients by IPv4, and on ::1 likewise for those by IPv6; others are seen as before. The forwarder keeps CAP_NET_RAW in the box's network for it. It goes with -p at the start.
+		long: `Lets servers behind published ports see the address and port of whoever connects, as they would on the host, for logs and rules of their own: without it all of them connect from 127.0.0.1 or ::1. It needs a server that listens on 127.0.0.1, or at all addresses, for clients by IPv4, and on ::1 likewise for those by IPv6; others are seen as before. The forwarder keeps CAP_NET_RAW in the box's network for it. It goes with -p at the start, since it needs routes that are made then, and holds for what nobox port publishes later.
 
   nobox -p 0.0.0.0:8080:80 --client-address -- ./server`,
 		set: func(v string, o *Invocation) error { return onOff(v, &o.Options.Clients) },
@@ -1216,7 +1216,7 @@ The command ends with this nobox, and with the box. It is under the box's limits
 
 Of a box without a terminal, or where stdin here is none, or with --no-stdin, it prints what the box writes from now on. To a box without a terminal signals go on (--sig-proxy=false: they end nobox attach) and, if it was started with -i, what can be read from stdin does.`},
 	{name: "port", args: "[-p PORT] [--close PORT] NAME", help: "published ports of a box that runs", boxes: runningBoxes, flags: []string{"-p", "--close"},
-		long: `Lists the ports of a box that are published, with where on the host they are. -p publishes more of them while the box runs, in all forms that -p of a run has; --close publishes one no more, by its port on the host, [IP:]PORT[/udp], at that address or at all, or by the path of its socket; --json lists for programs. Both may be given more than once; what is to be closed is closed first. A port that is taken is an error, and then none is published.
+		long: `Lists the ports of a box that are published, with where on the host they are. -p publishes more of them while the box runs, in all forms that -p of a run has; --close publishes one no more, by its port on the host, [IP:]PORT[/udp], at that address or at all, or by the path of its socket; --json lists for programs. Both may be given more than once; what is to be closed is closed first. A port that is taken is an error, and then none is published. Servers see the clients of all of them where the box was started with --client-address and -p, else of none.
 
 Connections that are there when a port is closed go on. All of it ends with the box.
 

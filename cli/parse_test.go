@@ -397,6 +397,7 @@ func TestMistakes(t *testing.T) {
 		{"attach --detach-keys ctrl-1 a", `cannot attach: --detach-keys ctrl-1: "ctrl-1" is no key: one is a character, or "ctrl-" and a letter or one of @ [ \ ] ^ _`},
 		{"attach --no-stdin=x a", "cannot attach: --no-stdin=x: x is not one of true, false"},
 		{"attach --follow a", "cannot attach: it has no --follow"},
+		{"port a --client-address -p 80", "cannot port: it has no --client-address: that is for the start of a box, with -p, and holds for the ports that come later as well"},
 		{"ps aux", "cannot ps: no name goes with it"},
 		{"stop", "cannot stop: which box? nobox ps lists those that have a name"},
 		{"version x", "cannot version (x): nothing goes with it"},

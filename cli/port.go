@@ -70,6 +70,8 @@ func parsePort(v *verb, args []string) (*Invocation, error) {
 				return nil, verbUsage(v, a+" "+show(value)+": "+err.Error())
 			}
 			o.Close = append(o.Close, c)
+		case a == "--client-address":
+			return nil, verbUsage(v, "it has no "+a+": that is for the start of a box, with -p, and holds for the ports that come later as well")
 		case strings.HasPrefix(a, "-"):
 			return nil, verbUsage(v, "it has no "+show(a))
 		case len(o.Names) > 0:
