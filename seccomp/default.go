@@ -184,7 +184,14 @@ func special(a *abi, w Want, set func(name string, d decision)) {
 
 	// Typing into a terminal, and pasting on a virtual console: CVE-2017-5226,
 	// CVE-2023-28100. The kernel takes the low half of the request.
-	set("ioctl", decision{[]rule{{[]cond{is(1, unix.TIOCSTI, tioclinux)}, eperm}}, Allow})
+	// And other line disciplines than the terminal's, each a module that the kernel
+	// loads for whoever asks, on a pty too (CVE-2017-2636, CVE-2023-6546): slip and
+	// ppp are for who may change the network.
+	requests := []uint32{unix.TIOCSTI, tioclinux}
+	if w.Caps&(1<<unix.CAP_NET_ADMIN) == 0 {
+		requests = append(requests, unix.TIOCSETD)
+	}
+	set("ioctl", decision{[]rule{{[]cond{is(1, requests...)}, eperm}}, Allow})
 
 	set("personality", decision{[]rule{{[]cond{is(0, Personalities()...)}, Allow}}, eperm})
 

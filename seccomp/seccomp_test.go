@@ -146,6 +146,9 @@ func TestTheDefaultFilterRefusesWhatItMust(t *testing.T) {
 		{root, "ioctl", [6]uint64{0, unix.TIOCSTI}, eperm},
 		{root, "ioctl", [6]uint64{0, high | unix.TIOCSTI}, eperm},
 		{root, "ioctl", [6]uint64{0, 1<<32 | tioclinux}, eperm},
+		{root, "ioctl", [6]uint64{0, 1<<32 | unix.TIOCSETD}, eperm},
+		{Want{Caps: 1 << unix.CAP_NET_ADMIN}, "ioctl", [6]uint64{0, unix.TIOCSETD}, Allow},
+		{Want{Caps: 1 << unix.CAP_NET_ADMIN}, "ioctl", [6]uint64{0, unix.TIOCSTI}, eperm},
 		{root, "personality", [6]uint64{0xffffffff}, Allow},
 		{root, "personality", [6]uint64{0xffffffffffffffff}, Allow},
 		{root, "personality", [6]uint64{0x0040000}, eperm}, // ADDR_NO_RANDOMIZE

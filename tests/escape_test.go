@@ -399,9 +399,9 @@ func TestAFlagOpensWhatItSays(t *testing.T) {
 			"sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_open_tree sys_move_mount sys_mount_setattr sys_quotactl sys_fanotify_init sys_syslog sys_perf_event_open sys_bpf"},
 		{"--cap-add=ALL", "caps sys_unshare_user sys_unshare_time sys_clone_user sys_clone_user_hibits sys_clone_net sys_clone3_user sys_setns " +
 			"sys_mount sys_umount2 sys_fsopen sys_fsmount sys_fspick sys_open_tree sys_move_mount sys_mount_setattr sys_quotactl sys_fanotify_init sys_syslog sys_perf_event_open sys_bpf " +
-			"sys_open_by_handle_at sys_init_module sys_kexec_load sys_reboot sys_swapon sys_settimeofday sys_acct sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
+			"sys_ioctl_tiocsetd sys_open_by_handle_at sys_init_module sys_kexec_load sys_reboot sys_swapon sys_settimeofday sys_acct sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
 		{"--security-opt=systempaths=unconfined", "proc_masked"},
-		{"--cap-add=NET_ADMIN", "caps sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
+		{"--cap-add=NET_ADMIN", "caps sys_ioctl_tiocsetd sys_socket_netlink_netfilter sys_socket_netlink_xfrm"},
 	} {
 		p := newPlace(t)
 		all := tryEscape(t, p, layBait(t, p), boxed(t, []string{"-r", tt.flags}, "escape"))

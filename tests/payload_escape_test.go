@@ -97,6 +97,7 @@ func probes() []probe {
 		{"sys_setns", shown, native(unix.SYS_SETNS, minus1, 0)},
 		{"sys_ioctl_tiocsti", shown, native(unix.SYS_IOCTL, minus1, unix.TIOCSTI)},
 		{"sys_ioctl_tioclinux", shown, native(unix.SYS_IOCTL, minus1, 0x541c)},
+		{"sys_ioctl_tiocsetd", shown, native(unix.SYS_IOCTL, minus1, unix.TIOCSETD)},
 		{"sys_ioctl_hibits", shown, native(unix.SYS_IOCTL, minus1, high|unix.TIOCSTI)},
 		{"sys_keyctl", shown, native(unix.SYS_KEYCTL, 0, minus1-2, 0)},
 		{"sys_add_key", shown, native(unix.SYS_ADD_KEY, 0, 0, 0, 0, 0)},
