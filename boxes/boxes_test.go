@@ -108,7 +108,7 @@ func TestADirectoryThatOthersHaveAccessToIsRefused(t *testing.T) {
 	if _, err := d.Claim("one", me); err == nil {
 		t.Error("a link: taken")
 	}
-	if got := Of(t.TempDir()+"/not-there", 4294967294); got != "/tmp/nobox-4294967294" {
+	if got := Of(t.TempDir()+"/not-there", 0, 4294967294); got != "/tmp/nobox-4294967294" {
 		t.Errorf("without a directory of the session: %s", got)
 	}
 }

@@ -17,8 +17,9 @@ type Dir string
 
 // Of is the directory of a caller: "nobox" in XDG_RUNTIME_DIR, or in
 // /run/user/UID, which cron and ssh have and do not name, or nobox-UID in /tmp.
-func Of(runtimeDir string, uid uint32) Dir {
-	id := strconv.FormatUint(uint64(uid), 10)
+// UID is known, which is uid's number where the boxes are looked for.
+func Of(runtimeDir string, uid, known uint32) Dir {
+	id := strconv.FormatUint(uint64(known), 10)
 	for _, d := range []string{runtimeDir, "/run/user/" + id} {
 		if filepath.IsAbs(d) && private(d, uid) == nil {
 			return Dir(filepath.Join(d, "nobox"))
@@ -177,16 +178,6 @@ func (d Dir) Inherit(name string, fd int) (*Claim, error) {
 	return c, nil
 }
 
-// Log makes the file that takes what a box without a terminal writes.
-func (c *Claim) Log() (*os.File, error) {
-	return os.OpenFile(c.dir+"/log", os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
-}
-
-// Log opens what a box wrote.
-func (d Dir) Log(name string) (*os.File, error) {
-	return os.OpenFile(filepath.Join(string(d), name, "log"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-}
-
 // Listen makes the socket for those who attach to the box; they Dial it.
 func (c *Claim) Listen() (fd int, err error) {
 	dir, err := unix.Open(c.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -251,9 +242,10 @@ func sayFrom(socket int) error {
 
 // Own makes a function that says whether the process that connected a socket is
 // one of the caller's, outside of any box: from is what it sent, see sayFrom.
-func Own() func(socket, from int) bool {
+// namespace is a descriptor of the caller's user namespace.
+func Own(namespace int) func(socket, from int) bool {
 	var own unix.Stat_t
-	err := unix.Stat("/proc/self/ns/user", &own)
+	err := unix.Fstat(namespace, &own)
 	return func(socket, from int) bool {
 		peer, err2 := unix.GetsockoptUcred(socket, unix.SOL_SOCKET, unix.SO_PEERCRED)
 		var st unix.Stat_t

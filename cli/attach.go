@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -61,14 +60,11 @@ func attach(inv *Invocation) int {
 			return cannot(err)
 		}
 		defer f.Close()
-		if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		if err := f.End(); err != nil {
 			return cannot(err)
 		}
 		pass := !inv.NoSignals && !a.Terminal
-		if err := a.Follow(nobox, !inv.NoStdin && !a.Terminal, pass, logPause, func() error {
-			_, err := io.Copy(os.Stdout, f)
-			return err
-		}); err != nil {
+		if err := a.Follow(nobox, !inv.NoStdin && !a.Terminal, pass, logPause, func() error { return f.Copy(os.Stdout, lost) }); err != nil {
 			return cannot(err)
 		}
 		return end()

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -154,8 +153,8 @@ func verbUsage(v *verb, cause string) error {
 
 // state is where the boxes of the caller are.
 func state() (boxes.Dir, uint32) {
-	runtimeDir, uid := sandbox.Caller()
-	return boxes.Of(runtimeDir, uid), uid
+	runtimeDir, uid, known := sandbox.Caller()
+	return boxes.Of(runtimeDir, uid, known), uid
 }
 
 // boxVerb carries out a verb about boxes that run.
@@ -189,12 +188,19 @@ func boxVerb(inv *Invocation) int {
 			}
 		}
 		if err != nil {
-			SayError(os.Stderr, fmt.Errorf("cannot %s %s: %w", inv.Verb, name, bare(err)), hintFor(err)...)
+			what := inv.Verb
+			if words := inOtherWords[what]; words != "" {
+				what = words
+			}
+			SayError(os.Stderr, fmt.Errorf("cannot %s %s: %w", what, name, bare(err)), hintFor(err)...)
 			code = ExitCannot
 		}
 	}
 	return code
 }
+
+// inOtherWords is what verbs do that are none of English.
+var inOtherWords = map[string]string{"logs": "show the output of", "rm": "forget", "wait": "wait for"}
 
 func hintFor(err error) []string {
 	if errors.Is(err, boxes.ErrNone) {
@@ -303,7 +309,7 @@ func logs(dir boxes.Dir, e boxes.Entry, follow bool) error {
 	}
 	for {
 		over := ended < 0 || until(ended, 0) == nil
-		if _, err := io.Copy(os.Stdout, f); err != nil {
+		if err := f.Copy(os.Stdout, lost); err != nil {
 			return err
 		}
 		if over {
@@ -311,6 +317,11 @@ func logs(dir boxes.Dir, e boxes.Entry, follow bool) error {
 		}
 		until(ended, logPause)
 	}
+}
+
+// lost says how much of a log is passed over.
+func lost(n int64) {
+	SayNote(os.Stderr, fmt.Sprintf("what it wrote here is not kept: %d bytes", n))
 }
 
 // logPause is how often a log is looked at: a file in memory, and inotify(7)
@@ -446,6 +457,13 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 	if err != nil {
 		return nil, err
 	}
+	own := func() {}
+	if inv.Detached {
+		if own, err = keepOutput(inv, h.Attach); err != nil {
+			c.Release()
+			return nil, fmt.Errorf("cannot keep what the box writes (-d): %w", err)
+		}
+	}
 	h.PortsSocket, h.Named = c.ListenPorts, c.Dir()
 	before := h.Started
 	runs := false
@@ -465,6 +483,7 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 		}
 	}
 	return func(code int) {
+		own()
 		if inv.Detached && runs {
 			c.End(e, code)
 			return
@@ -484,26 +503,68 @@ func entryOf(inv *Invocation, args []string, c *boxes.Claim) (boxes.Entry, error
 	return e, nil
 }
 
-// A nobox that runs a detached box has two descriptors of the one that started
-// it: a pipe, to which it writes a byte when the box runs, and the name's lock.
-const detachedPipe, detachedLock = 3, 4
+// A nobox that runs a detached box has descriptors of the one that started it: a
+// pipe, to which it writes a byte when the box runs, the name's lock, and the
+// caller's user namespace, which it leaves to join a network of another.
+const detachedPipe, detachedLock, detachedNamespace = 3, 4, 5
 
 // With -i but no terminal it has as well the other end of the command's stdin.
-const detachedInput = 5
+const detachedInput = 6
 
 // attaching is what a detached box has for those who attach to it.
 func attaching(inv *Invocation, c *boxes.Claim) (*sandbox.Attaching, error) {
-	a := &sandbox.Attaching{Input: -1, May: boxes.Own()}
+	a := &sandbox.Attaching{Input: -1, May: boxes.Own(detachedNamespace)}
+	unix.Close(detachedNamespace)
 	if inv.keepsInput() {
 		a.Input = detachedInput
 	}
 	var err error
-	// One of its own: the run lets go of the streams that only the box uses.
-	if a.Log, err = unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3); err != nil {
-		return nil, err
-	}
 	a.Listen, err = c.Listen()
 	return a, err
+}
+
+// keepOutput has what the box writes go to the log by way of nobox, which lets no
+// more than boxes.LogKept of it stay, whatever the box does: without a terminal
+// stdout and stderr, which are the log until then, become a pipe. The function
+// returned gives nobox the log back for what it has to say once the box has ended.
+func keepOutput(inv *Invocation, a *sandbox.Attaching) (func(), error) {
+	// One of its own: the run lets go of the streams that only the box uses.
+	fd, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	log := boxes.NewLog(fd)
+	a.Keep = log.Keep
+	if inv.Options.Terminal == sandbox.Yes {
+		return func() {}, nil
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	a.Output = p[0]
+	for _, stream := range []int{1, 2} {
+		if err := unix.Dup3(p[1], stream, 0); err != nil {
+			return nil, err
+		}
+	}
+	unix.Close(p[1])
+	// What nobox said if the run did not come to read it.
+	left, err := unix.FcntlInt(uintptr(p[0]), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		unix.Dup3(fd, 1, 0)
+		unix.Dup3(fd, 2, 0)
+		b := make([]byte, 1<<16)
+		if unix.SetNonblock(left, true) == nil {
+			for n, err := unix.Read(left, b); n > 0 && err == nil; n, err = unix.Read(left, b) {
+				log.Keep(b[:n])
+			}
+		}
+		unix.Close(left)
+	}, nil
 }
 
 // keepsInput says whether a detached box has a stdin that who attaches writes to.
@@ -569,7 +630,12 @@ func detach(inv *Invocation, args []string) int {
 		c.Release()
 		return cannot(err)
 	}
-	files := []uintptr{null.Fd(), log.Fd(), log.Fd(), uintptr(p[1]), uintptr(c.FD())}
+	own, err := os.Open("/proc/self/ns/user")
+	if err != nil {
+		c.Release()
+		return cannot(err)
+	}
+	files := []uintptr{null.Fd(), log.Fd(), log.Fd(), uintptr(p[1]), uintptr(c.FD()), own.Fd()}
 	if inv.keepsInput() {
 		var in [2]int
 		if err := unix.Pipe2(in[:], unix.O_CLOEXEC); err != nil {
@@ -587,6 +653,7 @@ func detach(inv *Invocation, args []string) int {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	unix.Close(p[1])
+	own.Close()
 	if err != nil {
 		c.Release()
 		return cannot(err)

@@ -183,7 +183,7 @@ What is known of the box is kept in a directory of the caller's, below XDG_RUNTI
 		name: "detach", short: "d", group: groupBox,
 		what: "detach the box",
 		help: "start it and return; nobox logs, wait, stop",
-		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once it runs. Its stdin is empty, or with -i open for "nobox attach"; with -t it has a terminal, for "nobox attach" as well. What it writes is kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
+		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once it runs. Its stdin is empty, or with -i open for "nobox attach"; with -t it has a terminal, for "nobox attach" as well. The last 16 MiB of what it writes are kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
 
   nobox -d --name web -- ./server
   nobox logs -f web
@@ -1232,7 +1232,7 @@ Connections that are there when a port is closed go on. All of it ends with the 
 	{name: "wait", args: "NAME...", help: "wait until a box has ended", boxes: allBoxes,
 		long: `Returns when the boxes have ended, with the exit code of the last one if that was started with -d.`},
 	{name: "logs", args: "[-f] NAME", help: "what a box started with -d wrote", boxes: allBoxes, flags: []string{"--follow"},
-		long: `Prints what a box that was started with -d has written to stdout and stderr; with -f, --follow, all it will write until it ends.`},
+		long: `Prints what a box that was started with -d has written to stdout and stderr; with -f, --follow, all it will write until it ends. The last 16 MiB are kept; a line on stderr says how much is not.`},
 	{name: "rm", args: "NAME...", help: "forget a box that has ended", boxes: allBoxes,
 		long: `Removes what is kept of boxes that were started with -d and have ended.`},
 	{name: "inspect", args: "NAME...", help: "all there is to know of a box, as JSON", boxes: allBoxes,

@@ -90,7 +90,10 @@ func Main(args []string) int {
 			keep = append(keep, fd.FD)
 		}
 		if inv.Detached {
-			keep = append(keep, detachedPipe, detachedLock)
+			keep = append(keep, detachedPipe, detachedLock, detachedNamespace)
+			if inv.keepsInput() {
+				keep = append(keep, detachedInput)
+			}
 		}
 		if err := sandbox.EnterNetwork(inv.Options, args, keep); err != nil {
 			sayFailure(sandbox.Diagnose(err, inv.Options, nil))

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -90,8 +91,28 @@ func Machine() (uint16, []byte) {
 }
 
 // RuntimeDir is the caller's XDG_RUNTIME_DIR, as the environment has it, and
-// the caller's uid.
-func RuntimeDir() (string, uint32) { return os.Getenv("XDG_RUNTIME_DIR"), uint32(os.Getuid()) }
+// the caller's uid: here, and where nobox was started, which is another number
+// where nobox entered a user namespace on the way to a network.
+func RuntimeDir() (dir string, uid, known uint32) {
+	dir, uid = os.Getenv("XDG_RUNTIME_DIR"), uint32(os.Getuid())
+	if joined, _, _ := caller.Joined(); !joined {
+		return dir, uid, uid
+	}
+	text, _ := readBelow(Place{Base: "/", Path: "/proc/self/uid_map"}, 1<<16)
+	return dir, uid, outside(string(text), uid)
+}
+
+// outside is the number that an id has in the user namespace above, by the text
+// of uid_map; user_namespaces(7).
+func outside(uidMap string, id uint32) uint32 {
+	for line := range strings.Lines(uidMap) {
+		var in, out, n uint32
+		if _, err := fmt.Sscan(line, &in, &out, &n); err == nil && id >= in && id-in < n {
+			return out + (id - in)
+		}
+	}
+	return id
+}
 
 // Environ is the caller's environment.
 func Environ() []string { return caller.Environ(os.Environ()) }

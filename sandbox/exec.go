@@ -169,8 +169,8 @@ func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
 }
 
 // Caller is the XDG_RUNTIME_DIR, "" if there is none, and the uid of whoever
-// started nobox.
-func Caller() (runtimeDir string, uid uint32) { return host.RuntimeDir() }
+// started nobox, by the number that it has here and by the one it had there.
+func Caller() (runtimeDir string, uid, known uint32) { return host.RuntimeDir() }
 
 // Environ is the caller's environment.
 func Environ() []string { return host.Environ() }

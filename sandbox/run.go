@@ -91,7 +91,8 @@ type Hooks struct {
 type Attaching struct {
 	Listen int                         // a socket that listens
 	Input  int                         // the other end of the command's stdin, -1 if it has none or a terminal
-	Log    int                         // takes what is written to the terminal
+	Output int                         // where what it writes is read, the run's from here on; unused with a terminal
+	Keep   func([]byte)                // puts what it writes into the log
 	May    func(socket, from int) bool // whether who connected, and sent this descriptor, may
 }
 
@@ -254,7 +255,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgro
 	mark(h, "started")
 	s := &session{box: box, signals: inbox, note: h.Note, stopTimeout: o.StopTimeout, hungUp: -1}
 	if h.Attach != nil {
-		share := &terminal.Share{Master: -1, Input: h.Attach.Input, Listen: h.Attach.Listen, Log: h.Attach.Log, May: h.Attach.May}
+		share := &terminal.Share{Master: -1, Output: h.Attach.Output, Input: h.Attach.Input, Listen: h.Attach.Listen, Keep: h.Attach.Keep, May: h.Attach.May}
 		if apart {
 			share.Master, share.Input = box.Master, box.Master
 		}

@@ -10,10 +10,10 @@ import (
 )
 
 // A Share is what stands in the place of a Relay where a box was detached: it
-// keeps what the box writes to its pty, and shows it to whoever attaches. One
-// thread does all of it.
+// keeps what the box writes, and shows what it writes to its pty to whoever
+// attaches. One thread does all of it.
 //
-//	clients ◄─ their sockets ◄─┬─ Share ◄─ master ═ peer ◄─ the command
+//	clients ◄─ their sockets ◄─┬─ Share ◄─ master ═ peer, or a pipe ◄─ the command
 //	log     ◄──────────────────┘
 //	clients ─────────── Input, which they are handed ──────► the command
 //
@@ -22,10 +22,11 @@ import (
 // the terminal's size. So a client that is killed, or stopped, leaves nothing
 // half done.
 type Share struct {
-	Master int // the box's pty, which is the Share's from Start on; -1 without one
-	Input  int // what is handed to clients: the master, or a pipe; -1 for nothing
-	Listen int // a listening socket of stream type, non-blocking
-	Log    int // what is written to the pty is kept here
+	Master int          // the box's pty, which is the Share's from Start on; -1 without one
+	Output int          // without one, the pipe that it writes to, the Share's as well
+	Input  int          // what is handed to clients: the master, or a pipe; -1 for nothing
+	Listen int          // a listening socket of stream type, non-blocking
+	Keep   func([]byte) // puts what was written into the log
 
 	// May says whether the process at the other end of a socket may attach, which
 	// has sent the descriptor from, or none, -1.
@@ -60,11 +61,9 @@ func (s *Share) Start() error {
 	if err != nil {
 		return err
 	}
-	if s.Master >= 0 {
-		if err := unix.SetNonblock(s.Master, true); err != nil {
-			unix.Close(wake)
-			return err
-		}
+	if err := unix.SetNonblock(s.source(), true); err != nil {
+		unix.Close(wake)
+		return err
 	}
 	s.wake, s.gone = wake, make(chan struct{})
 	go s.thread()
@@ -79,18 +78,29 @@ func (s *Share) Close() {
 	unix.Close(s.wake)
 }
 
+// source is where what the box writes is read.
+func (s *Share) source() int {
+	if s.Master >= 0 {
+		return s.Master
+	}
+	return s.Output
+}
+
 func (s *Share) thread() {
 	runtime.LockOSThread()
 	defer close(s.gone)
 	var clients []*client
 	buf := make([]byte, outputSize)
-	output := s.Master >= 0
+	source, output := s.source(), true
 	take := func() bool { // false at the end of what the box writes
-		n, err := read(s.Master, buf)
+		n, err := read(source, buf)
 		if n <= 0 {
 			return err == unix.EAGAIN
 		}
-		s.keep(buf[:n])
+		s.Keep(buf[:n])
+		if s.Master < 0 {
+			return true // who attaches follows the log
+		}
 		for _, c := range clients {
 			c.give(buf[:n])
 		}
@@ -121,13 +131,13 @@ func (s *Share) thread() {
 			clients = slices.Delete(clients, i, i+1)
 			strangers--
 		}
-		const wake, listen, master, first = 0, 1, 2, 3
+		const wake, listen, written, first = 0, 1, 2, 3
 		fds := []unix.PollFd{{Fd: int32(s.wake), Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}}
 		if len(clients) < mostClients {
 			fds[listen] = unix.PollFd{Fd: int32(s.Listen), Events: unix.POLLIN}
 		}
 		if output && !full {
-			fds[master] = unix.PollFd{Fd: int32(s.Master), Events: unix.POLLIN}
+			fds[written] = unix.PollFd{Fd: int32(source), Events: unix.POLLIN}
 		}
 		for _, c := range clients {
 			p := unix.PollFd{Fd: int32(c.fd), Events: unix.POLLIN}
@@ -160,11 +170,15 @@ func (s *Share) thread() {
 				clients = append(clients, c)
 			}
 		}
-		if fds[master].Revents != 0 {
+		if fds[written].Revents != 0 {
 			output = take()
 		}
 	}
-	for left := drainLimit; output && left > 0 && take() && ready(s.Master, unix.POLLIN, settleLimit); left -= len(buf) {
+	settle := time.Duration(0) // a pipe holds what was written, a pty may pass it on later
+	if s.Master >= 0 {
+		settle = settleLimit
+	}
+	for left := drainLimit; output && left > 0 && take() && ready(source, unix.POLLIN, settle); left -= len(buf) {
 	}
 	end := time.Now().Add(clientDrain)
 	for _, c := range clients {
@@ -173,9 +187,7 @@ func (s *Share) thread() {
 		}
 		c.end()
 	}
-	if s.Master >= 0 {
-		unix.Close(s.Master)
-	}
+	unix.Close(source)
 }
 
 // accept takes one client, which is to say where it comes from; nil if it is gone.
@@ -230,17 +242,6 @@ func sent(oob []byte) int {
 	return -1
 }
 
-// keep appends to the log; what there is no room for is lost.
-func (s *Share) keep(b []byte) {
-	for len(b) > 0 {
-		n, err := write(s.Log, b)
-		if n <= 0 || err != nil {
-			return
-		}
-		b = b[n:]
-	}
-}
-
 func (c *client) give(b []byte) {
 	if c.fd < 0 || c.stranger {
 		return
@@ -277,7 +278,7 @@ func (c *client) end() {
 // What the first byte says that a client gets.
 const (
 	SharePTY byte = 'p' // the box has a pty: its master comes along, and output follows
-	ShareLog byte = 'l' // it has none, and writes to its log alone
+	ShareLog byte = 'l' // it has none: its log is followed
 )
 
 // Attach takes what a Share hands to a client of the socket.
