@@ -598,7 +598,12 @@ func removeAll(dir int, name string) error {
 		return err
 	}
 	defer unix.Close(p)
-	chmod(p, 0o700) // where it is the caller's
+	// No more than it takes: what cannot be removed for another reason stays as
+	// it is, with the mode that it has, which is a change as well.
+	var st unix.Stat_t
+	if unix.Fstat(p, &st) == nil && st.Mode&0o700 != 0o700 {
+		chmod(p, st.Mode&0o777|0o700) // where it is the caller's
+	}
 	ns, err := names(p, "")
 	if err != nil {
 		return fmt.Errorf("%s: %w", plan.Quote(name), err)

@@ -323,6 +323,13 @@ func rmOwned(inv *Invocation) int {
 	if err != nil {
 		return cannot(err)
 	}
+	if to, err := os.Readlink(abs); err == nil {
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(abs), to)
+		}
+		return cannot(&changes.Error{What: "remove what is owned below " + plan.Quote(dir), Cause: errors.New("it is a symbolic link"),
+			Hint_: "what it leads to is " + plan.Quote(to)})
+	}
 	if real, err := filepath.EvalSymlinks(abs); err != nil {
 		return cannot(&changes.Error{What: "look at " + plan.Quote(dir), Cause: bare(err)})
 	} else if st, err := os.Stat(real); err != nil || !st.IsDir() {
