@@ -243,6 +243,7 @@ func (m *builder) overlays(entries []*entry) error {
 		layer plan.Slot // that is kept
 	}
 	var all []made
+	keeps := map[string]string{} // the flags, by the layer
 	for _, o := range todo {
 		for _, p := range o.pieces {
 			if p.readOnly {
@@ -272,6 +273,12 @@ func (m *builder) overlays(entries []*entry) error {
 				m.Inside(o.from, "", plan.Mkdir{In: stub, Path: "w" + s, Mode: 0o700})
 			default:
 				k, layer := m.v.Keep, plan.LayerName(p.source)
+				if other, twice := keeps[layer]; twice {
+					// Two overlays with one upper layer are undefined; overlayfs.rst, "sharing and copying layers".
+					return &Error{What: "keep the changes of " + plan.Quote(string(p.source)) + " twice", Flag: o.from, Cause: fmt.Errorf("%s is an overlay of it too", other),
+						Remedy: "without " + k.From + " each has changes of its own, in memory"}
+				}
+				keeps[layer] = o.from
 				t := m.NewSlot()
 				all[len(all)-1].layer = t
 				for i := range layer {
