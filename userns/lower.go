@@ -438,16 +438,19 @@ func (l *lowerer) veth(a plan.MakeVeth) {
 	u32 := func(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 	name := func(s string) []byte { return append([]byte(s), 0) }
 	own, _ := plan.LinkAddress(a.Address)
+	// Without a number there are as many queues as processors, of which the driver
+	// takes all but one away again, and waits for a grace period of RCU each time.
+	queues := append(nlattr(unix.IFLA_NUM_TX_QUEUES, u32(1)), nlattr(unix.IFLA_NUM_RX_QUEUES, u32(1))...)
 	var peer []byte
 	for _, b := range [][]byte{
 		ifinfo(a.Index, 0, 0), nlattr(unix.IFLA_IFNAME, name(a.Name)), nlattr(unix.IFLA_ADDRESS, own[:]),
-		nlattr(unix.IFLA_MTU, u32(uint32(a.MTU))), nlattr(unix.IFLA_NET_NS_PID, u32(1)),
+		nlattr(unix.IFLA_MTU, u32(uint32(a.MTU))), nlattr(unix.IFLA_NET_NS_PID, u32(1)), queues,
 	} {
 		peer = append(peer, b...)
 	}
 	info := append(nlattr(unix.IFLA_INFO_KIND, name("veth")), nlattr(unix.IFLA_INFO_DATA, nlattr(vethInfoPeer, peer))...)
 	create := linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ifinfo(a.Index, 0, 0),
-		nlattr(unix.IFLA_IFNAME, name(a.Name)), nlattr(unix.IFLA_MTU, u32(uint32(a.MTU))), nlattr(unix.IFLA_LINKINFO, info))
+		nlattr(unix.IFLA_IFNAME, name(a.Name)), nlattr(unix.IFLA_MTU, u32(uint32(a.MTU))), queues, nlattr(unix.IFLA_LINKINFO, info))
 	// Nothing but the packet socket is to say anything on the other device: no
 	// address, no groups, no ARP.
 	up := linkMessage(unix.RTM_NEWLINK, 0, ifinfo(a.Index, iffUp|unix.IFF_NOARP, unix.IFF_MULTICAST), quietIPv6())

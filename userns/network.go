@@ -124,9 +124,16 @@ func networkProgram(a plan.StartNet, size, nobox int) *program {
 	message, rights := l.data(make([]byte, sizeofMessage)), l.data(make([]byte, unix.CmsgSpace(4)))
 	l.call(unix.SYS_RECVMSG, control(), l.msghdr(message, rights, unix.CmsgSpace(4)), num(0)).want = sizeofMessage
 	if !a.AtOnce {
-		pfd := binary.NativeEndian.AppendUint32(nil, DeviceFD)
-		pfd = binary.NativeEndian.AppendUint32(pfd, unix.POLLIN)
-		l.call(unix.SYS_PPOLL, l.data(pfd), num(1), null(), null(), num(sizeofSigset))
+		// The first packet, or the end of the box (killNetwork). With the second alone
+		// there is nothing to become another program for: the second call fails, by a
+		// result of 0, which no other call that fails here has.
+		var pfds []byte
+		for _, f := range [][2]uint32{{DeviceFD, unix.POLLIN}, {NetworkFD, unix.POLLRDHUP}} {
+			pfds = binary.NativeEndian.AppendUint32(pfds, f[0])
+			pfds = binary.NativeEndian.AppendUint32(pfds, f[1])
+		}
+		l.call(unix.SYS_PPOLL, l.data(pfds), num(2), null(), null(), num(sizeofSigset))
+		l.call(unix.SYS_PPOLL, l.data(pfds), num(1), l.words(0, 0), null(), num(sizeofSigset)).want = 1
 	}
 
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING | unix.MFD_EXEC
@@ -192,8 +199,10 @@ func (b *Box) hearNetwork() {
 		case err != nil || n == 0:
 			return
 		case binary.NativeEndian.Uint32(append(buf[:n:n], 0, 0, 0, 0)) == msgFailed:
-			b.lastError = notStarted(buf[:n:n])
-			return
+			if m := messageOf(buf[:n]); !b.networkTold || m.b != 0 || m.c != 0 {
+				b.lastError = notStarted(buf[:n:n])
+			}
+			return // else the box had sent nothing
 		default:
 			b.lastLines = append(b.lastLines, string(buf[:n]))
 		}
@@ -241,10 +250,13 @@ func (b *Box) killNetwork() {
 	switch {
 	case b.networkPID <= 0:
 		return
-	case !b.networkTold && b.network >= 0 && b.networkWorks():
-		b.networkTold = true
-		unix.Shutdown(b.network, unix.SHUT_WR)
-		return
+	case !b.networkTold && b.network >= 0:
+		if b.networkWorks() {
+			b.networkTold = true
+			unix.Shutdown(b.network, unix.SHUT_WR)
+			return
+		}
+		b.networkIdle = true
 	case b.networkTold:
 		awaitEnd(int(b.networkPIDFD), networkDrain)
 	}
@@ -266,7 +278,8 @@ func awaitEnd(pidfd int, atMost time.Duration) {
 
 // networkWorks says whether the box has sent anything: the process then is about
 // to become another program, or has, and has its name; proc_pid_stat(5). A
-// packet that has just been sent has made it runnable.
+// packet that has just been sent has made it runnable, as it is too when it did
+// not get to wait yet.
 func (b *Box) networkWorks() bool {
 	var buf [256]byte
 	b.openNetworkStat()
@@ -318,6 +331,13 @@ func (b *Box) endNetwork() (ws unix.WaitStatus) {
 		b.networkEnd = -1
 	}
 	if b.networkPID <= 0 {
+		return 0
+	}
+	if b.networkIdle {
+		// It is on its way out, has nothing to tell, and lets go of the device, for
+		// which the kernel waits for grace periods of RCU: nobody waits for that.
+		unix.Close(int(b.networkPIDFD))
+		b.networkPID, b.networkPIDFD = -1, -1
 		return 0
 	}
 	awaitEnd(int(b.networkPIDFD), networkGrace)

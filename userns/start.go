@@ -40,6 +40,7 @@ type Box struct {
 	networkPID   int
 	networkPIDFD int32
 	networkTold  bool     // that the box has ended
+	networkIdle  bool     // it was killed, before the box sent anything
 	lastLines    []string // what it said then
 	lastError    error
 	networkStat  int // of /proc, -1 as long as it is not open
