@@ -213,8 +213,15 @@ func special(a *abi, w Want, set func(name string, d decision)) {
 			rule{[]cond{netlink, is(2, unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG, unix.NETLINK_KOBJECT_UEVENT, unix.NETLINK_GENERIC)}, Allow},
 			rule{[]cond{netlink}, noProtocol})
 	}
+	pairs := []rule{{[]cond{is(0, unix.AF_UNIX)}, Allow}}
+	if w.Process {
+		// By a socket with a path the session's bus, an agent or a container engine
+		// would run programs for it, which Landlock does not keep from connect(2). A
+		// pair of datagram sockets connects as well.
+		families, pairs = families[1:], nil
+	}
 	set("socket", decision{families, noFamily})
-	set("socketpair", decision{[]rule{{[]cond{is(0, unix.AF_UNIX)}, Allow}}, noFamily})
+	set("socketpair", decision{pairs, noFamily})
 	if w.Shared {
 		shared(w, families[1:], set)
 	}
