@@ -21,7 +21,7 @@ import (
 const (
 	bootHardware  = 30 * time.Second // or the hardware does not truly work
 	bootEmulation = 4 * time.Minute
-	runAll        = 12 * time.Minute
+	runAll        = 25 * time.Minute
 )
 
 // boot is asked for by make test-vm and tests/run: go test ./... alone does not
