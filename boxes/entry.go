@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -245,18 +246,69 @@ func (e Entry) Joinable() (Process, int, error) {
 	}
 }
 
-// child is a child of the reaper's that can be joined, and a pidfd of it.
-func (e Entry) child() (Process, int, bool) {
+// Executed waits until the command runs, which is when its process has called
+// execve(2). It is false if the box ended first, and true as well if that is not
+// known after limit, or cannot be known: a kernel without /proc/PID/task/TID/children,
+// /proc mounted with hidepid.
+func (e Entry) Executed(limit time.Duration) bool {
+	fd, err := e.Init.Open()
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	for end := time.Now().Add(limit); ; {
+		all, known := []int{e.Init.PID}, true
+		if e.Reaper {
+			all, known = e.children()
+		}
+		if slices.ContainsFunc(all, executed) {
+			return true
+		}
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1); n > 0 {
+			return false
+		}
+		if !known || time.Now().After(end) {
+			return true
+		}
+	}
+}
+
+// executed says whether a process is more than a fork of another: PF_FORKNOEXEC in
+// the flags of /proc/PID/stat, its ninth field; proc_pid_stat(5).
+func executed(pid int) bool {
+	const forkNoExec = 0x40
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 7 || fields[0] == "Z" {
+		return false
+	}
+	flags, err := strconv.ParseUint(fields[6], 10, 64)
+	return err == nil && flags&forkNoExec == 0
+}
+
+// children are those of pid 1, where they can be known.
+func (e Entry) children() (out []int, known bool) {
 	pid := strconv.Itoa(e.Init.PID)
 	b, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
 	if err != nil {
-		return Process{}, -1, false
+		return nil, false
 	}
 	for _, f := range strings.Fields(string(b)) {
-		child, err := strconv.Atoi(f)
-		if err != nil {
-			continue
+		if child, err := strconv.Atoi(f); err == nil {
+			out = append(out, child)
 		}
+	}
+	return out, true
+}
+
+// child is a child of the reaper's that can be joined, and a pidfd of it.
+func (e Entry) child() (Process, int, bool) {
+	all, _ := e.children()
+	for _, child := range all {
 		p, err := ProcessOf(child)
 		if err != nil {
 			continue

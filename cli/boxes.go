@@ -432,10 +432,11 @@ func execIn(inv *Invocation) int {
 }
 
 // claim takes the name of a box that is to run, "" for none. The function
-// returned is to be called with the exit code once the box has ended.
-func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), error) {
+// returned is to be called with the exit code once the box has ended, and whether
+// its command ran at all.
+func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int, ran bool), error) {
 	if inv.Name == "" {
-		return func(int) {}, nil
+		return func(int, bool) {}, nil
 	}
 	dir, uid := state()
 	var c *boxes.Claim
@@ -466,31 +467,41 @@ func claim(inv *Invocation, args []string, h *sandbox.Hooks) (func(code int), er
 	}
 	h.PortsSocket, h.Named = c.ListenPorts, c.Dir()
 	before := h.Started
-	runs := false
+	told := false
+	tell := func() {
+		unix.Write(detachedPipe, []byte{1})
+		unix.Close(detachedPipe)
+		told = true
+	}
 	h.Started = func(pid int, ns sandbox.Namespaces) {
-		runs = true
 		e.Nobox, _ = boxes.ProcessOf(os.Getpid())
 		e.Init, _ = boxes.ProcessOf(pid)
 		if err := c.Say(e); err != nil {
 			SayNote(os.Stderr, fmt.Sprintf("nobox ps and exec do not know the box: %v", bare(err)))
 		}
-		if inv.Detached {
-			unix.Write(detachedPipe, []byte{1})
-			unix.Close(detachedPipe)
+		if inv.Detached && e.Executed(executeWait) {
+			tell()
 		}
 		if before != nil {
 			before(pid, ns)
 		}
 	}
-	return func(code int) {
+	return func(code int, ran bool) {
 		own()
-		if inv.Detached && runs {
-			c.End(e, code)
+		if !inv.Detached || !ran && !told {
+			c.Release()
 			return
 		}
-		c.Release()
+		c.End(e, code)
+		if !told { // it ended too soon to be seen
+			tell()
+		}
 	}, nil
 }
+
+// executeWait is how long who asked for a detached box waits to hear whether its
+// command could be run.
+const executeWait = 10 * time.Second
 
 // entryOf is what is known of a box before it runs, for which there is room.
 func entryOf(inv *Invocation, args []string, c *boxes.Claim) (boxes.Entry, error) {

@@ -183,7 +183,7 @@ What is known of the box is kept in a directory of the caller's, below XDG_RUNTI
 		name: "detach", short: "d", group: groupBox,
 		what: "detach the box",
 		help: "start it and return; nobox logs, wait, stop",
-		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once it runs. Its stdin is empty, or with -i open for "nobox attach"; with -t it has a terminal, for "nobox attach" as well. The last 16 MiB of what it writes are kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
+		long: `Starts the box in the background, in a session of its own, prints its name, which is one made up without --name, and returns once its command runs, or with the error why it cannot. Its stdin is empty, or with -i open for "nobox attach"; with -t it has a terminal, for "nobox attach" as well. The last 16 MiB of what it writes are kept, in memory, for "nobox logs". When it has ended, that and its exit code are kept until "nobox rm", or until the name is taken again: "nobox ps --all" lists it, and "nobox wait" returns its exit code.
 
   nobox -d --name web -- ./server
   nobox logs -f web

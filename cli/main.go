@@ -241,7 +241,7 @@ func run(inv *Invocation, args []string) int {
 	} else {
 		code = exitCode(err)
 	}
-	release(code)
+	release(code, err == nil)
 	for _, t := range times {
 		SayNote(os.Stderr, t)
 	}
