@@ -94,6 +94,13 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 	if c := s.Conflicts(cs); len(c) > 0 && !force {
 		return &Conflict{c[0].Path}
 	}
+	for i := 1; i < len(cs) && !force; i++ {
+		a, b := cs[i-1], cs[i]
+		if a.Path == b.Path && (a.Is.Type != "directory" || b.Is.Type != "directory") {
+			return &Error{What: "apply the change of " + plan.Quote(string(a.Path)), Cause: errors.New("two overlays show it, and the box changed it in both"),
+				Hint_: "--force writes both back, and the later in the list stays; or name the other paths"}
+		}
+	}
 	for _, l := range s.layers {
 		if err := l.clear("", false); err != nil {
 			return &Error{What: "prepare the changes of " + plan.Quote(string(l.source)), Cause: err}
