@@ -22,6 +22,7 @@ import (
 // thread for it.
 func init() {
 	if len(os.Args) > 0 && os.Args[0] == ports.Name { // nobox started it so
+		cli.ConfineForwarder()
 		os.Exit(ports.Main(os.Args[1:]))
 	}
 	os.Exit(cli.Main(os.Args[1:]))

@@ -251,3 +251,6 @@ func portsJSON(all []sandbox.PublishedPort) string {
 	}
 	return string(b) + "\n"
 }
+
+// ConfineForwarder binds this process, which is to be the forwarder.
+func ConfineForwarder() { sandbox.ConfineForwarder() }

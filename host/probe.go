@@ -170,6 +170,10 @@ func lastCap() int {
 }
 
 // landlockABI asks landlock_create_ruleset(2) for its version.
+// LandlockABI is the version of Landlock's, 0 if the kernel has none or it is
+// switched off.
+func LandlockABI() int { return landlockABI() }
+
 func landlockABI() int {
 	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if e != 0 {

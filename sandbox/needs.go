@@ -5,8 +5,10 @@ import (
 	"path/filepath"
 
 	"nobox/cgroups"
+	"nobox/host"
 	"nobox/landlock"
 	"nobox/plan"
+	"nobox/seccomp"
 	"nobox/userns"
 )
 
@@ -48,4 +50,18 @@ func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box) (rules []p
 		}
 	}
 	return rules
+}
+
+// ConfineForwarder binds the forwarder of published ports, before it serves any:
+// it copies what the box says, outside of the box's mounts. It dials in the box,
+// whose network it is in, and removes the sockets that it listens at, of which
+// requests bring more.
+func ConfineForwarder() {
+	wall := landlock.Supervisor(host.LandlockABI(), []plan.LandlockRule{{Path: "/", Files: landlock.RemoveFile}})
+	if wall != nil {
+		wall.Ports = 0
+	}
+	if filter, err := seccomp.Default(seccomp.Want{Process: true}); err == nil {
+		userns.LetGo(filter, wall)
+	}
 }

@@ -99,6 +99,30 @@ func TestTheNetworksProcessCanStartNoProgram(t *testing.T) {
 	n.expectEnd(t, patience, 0)
 }
 
+func TestTheForwarderCanStartNoProgram(t *testing.T) {
+	asUser(t)
+	need(t, "userns")
+	p := newPlace(t)
+	n := start(t, p.command(nobox, "-r", "--net=none", "-p", "./s:80", "--", "sh", "-c", "echo ready; cat"))
+	n.expectLine(t, "ready")
+	forwarder := 0
+	for _, pid := range children(t, n.Process.Pid) {
+		if strings.HasPrefix(commandOf(pid), "nobox-ports") {
+			forwarder = pid
+		}
+	}
+	if forwarder == 0 {
+		t.Fatal("no forwarder")
+	}
+	until(t, "it is confined", func() bool {
+		f := statusFields(t, forwarder)
+		return f["Seccomp"] == "2" && f["NoNewPrivs"] == "1" && f["CapPrm"] == "0000000000000000"
+	})
+	n.in.Close()
+	n.expectEnd(t, patience, 0)
+	p.expectEmpty(t)
+}
+
 // Landlock shows nowhere in /proc. What nobox removes when a named box has ended is
 // known by its path, and that it may by the directory that was there: in
 // another one of that path nothing is touched, though all that nobox itself looks
