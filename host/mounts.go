@@ -14,7 +14,7 @@ type Mount struct {
 	Device string        // major:minor of the file system
 	Root   string        // the directory of that file system that is mounted
 	Point  plan.HostPath // where
-	Type   string
+	Type   string        // "ntfs3, nocase" where names are mounted so
 }
 
 // Mounts are the host's, in the order in which they were made.
@@ -62,7 +62,11 @@ func parseMounts(s string) Mounts {
 		if !ok || !has || !strings.HasPrefix(f[4], "/") {
 			continue
 		}
-		typ, _, _ = strings.Cut(typ, " ")
+		typ, more, _ := strings.Cut(typ, " ")
+		// Whether an overlay can have it for a layer is a matter of that.
+		if typ == "ntfs3" && strings.Contains(strings.TrimSpace(more)+",", ",nocase,") {
+			typ = "ntfs3, nocase"
+		}
 		out = append(out, Mount{Device: f[2], Root: unescape(f[3]), Point: plan.HostPath(unescape(f[4])), Type: strings.TrimSpace(typ)})
 	}
 	return out

@@ -64,3 +64,15 @@ func FuzzParseMounts(f *testing.F) {
 		}
 	})
 }
+
+func TestATypeSaysWhetherNamesFoldCase(t *testing.T) {
+	const line = "30 22 8:1 / /mnt rw,nocase - "
+	for rest, want := range map[string]string{
+		"ntfs3 /dev/sda1 rw,uid=1000,nocase,iocharset=utf8": "ntfs3, nocase", "ntfs3 /dev/sda1 rw,uid=1000,nocase": "ntfs3, nocase",
+		"ntfs3 /dev/sda1 rw,uid=1000,iocharset=utf8": "ntfs3", "ext4 /dev/sda1 rw,nocase": "ext4", "tmpfs tmpfs": "tmpfs",
+	} {
+		if got := parseMounts(line + rest + "\n").TypeOf("/mnt/x"); got != want {
+			t.Errorf("%s: %q, want %q", rest, got, want)
+		}
+	}
+}

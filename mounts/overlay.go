@@ -34,7 +34,7 @@ type Keep struct {
 // rules of their own (fs/overlayfs/util.c, ovl_dentry_weird).
 func notLower(typ string) bool {
 	switch typ {
-	case "vfat", "msdos", "exfat", "ntfs", "ntfs3", "cifs", "smb3", "autofs", "hfs", "hfsplus":
+	case "vfat", "msdos", "exfat", "ntfs", "ntfs3, nocase", "cifs", "smb3", "autofs", "hfs", "hfsplus":
 		return true
 	}
 	return pseudo(typ)
@@ -56,7 +56,7 @@ func notUpper(typ string) string {
 	switch typ {
 	case "nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "virtiofs":
 		return "is a network's file system (" + typ + "), which cannot hold an overlay's changes"
-	case "overlay", "vfat", "msdos", "exfat", "ntfs", "ntfs3", "iso9660", "squashfs", "erofs", "fuseblk", "fuse", "ecryptfs", "aufs":
+	case "overlay", "vfat", "msdos", "exfat", "ntfs", "ntfs3", "ntfs3, nocase", "iso9660", "squashfs", "erofs", "fuseblk", "fuse", "ecryptfs", "aufs":
 		return "is " + typ + ", which cannot hold an overlay's changes"
 	}
 	if strings.HasPrefix(typ, "fuse.") {

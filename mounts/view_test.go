@@ -615,3 +615,22 @@ func TestChangesAreKeptWhereAnOverlayCanKeepThem(t *testing.T) {
 		}
 	}
 }
+
+func TestATreeIsOverlaidWhereItsFileSystemCanBeALayer(t *testing.T) {
+	for typ, can := range map[string]bool{
+		"ext4": true, "xfs": true, "btrfs": true, "nfs": true, "nfs4": true, "fuse.sshfs": true, "squashfs": true, "erofs": true, "iso9660": true, "overlay": true, "ntfs3": true,
+		"vfat": false, "exfat": false, "ntfs3, nocase": false, "cifs": false, "proc": false,
+	} {
+		v := View{Entries: []Entry{{At: nstest.Project, What: Bind, Source: nstest.Project, SourceKind: host.Dir, Overlay: true, From: "--cwd=overlay"}}}
+		f := nstest.Facts()
+		f.Mounts = host.Mounts{{Device: "8:1", Root: "/", Point: "/", Type: "ext4"}, {Device: "0:50", Root: "/", Point: nstest.Project, Type: typ}}
+		nstest.Host().Answer(f, host.Questions{Places: v.Places(f)})
+		_, err := v.Steps(&plan.Builder{}, f)
+		switch {
+		case can && err != nil:
+			t.Errorf("%s: %v", typ, err)
+		case !can && (err == nil || !strings.HasSuffix(err.Error(), " (--cwd=overlay): it is "+typ+", which cannot be a layer of an overlay")):
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+}
