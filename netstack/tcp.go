@@ -35,12 +35,14 @@ const (
 	// for ever, some eight times as much can lie here.
 	receiveBudget = 4 << 20
 	sendBudget    = 2 << 20
-	bufferMin     = 8 << 10
+	receiveMin    = 8 << 10
+	sendMin       = 4 << 10
 	bufferMax     = 1 << 20
 )
 
-// bufferSize is what each of n connections gets of a budget.
-func bufferSize(budget, n int) int { return min(max(budget/max(n, 1), bufferMin), bufferMax) }
+// bufferSize is what each of n connections gets of a budget, and not less than
+// that.
+func bufferSize(budget, least, n int) int { return min(max(budget/max(n, 1), least), bufferMax) }
 
 // tcpForward goes on with the box's TCP connections on the host: one socket
 // each, dialled before the box gets an answer, so that what is refused outside
@@ -57,7 +59,7 @@ type tcpForward struct {
 }
 
 func newTCPForward(n *network) *tcpForward {
-	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, syns: map[stack.TransportEndpointID][8]byte{}, size: bufferSize(receiveBudget, 1)}
+	f := &tcpForward{network: n, conns: map[*connection]struct{}{}, syns: map[stack.TransportEndpointID][8]byte{}, size: bufferSize(receiveBudget, receiveMin, 1)}
 	f.forward = tcp.NewForwarder(n.stack, bufferMax, maxDialing, f.request)
 	return f
 }
@@ -257,7 +259,7 @@ func (f *tcpForward) forget(c *connection) {
 // resize shares the budget among the connections there are, when their number
 // has changed enough. Preconditions: mu is held.
 func (f *tcpForward) resize() {
-	want := bufferSize(receiveBudget, len(f.conns))
+	want := bufferSize(receiveBudget, receiveMin, len(f.conns))
 	if want > f.size/2 && want < f.size*2 {
 		return
 	}
@@ -269,8 +271,8 @@ func (f *tcpForward) resize() {
 
 // resize gives a connection its share among n.
 func (c *connection) resize(n int) {
-	c.box.SocketOptions().SetReceiveBufferSize(int64(bufferSize(receiveBudget, n)), true)
-	c.box.SocketOptions().SetSendBufferSize(int64(bufferSize(sendBudget, n)), true)
+	c.box.SocketOptions().SetReceiveBufferSize(int64(bufferSize(receiveBudget, receiveMin, n)), true)
+	c.box.SocketOptions().SetSendBufferSize(int64(bufferSize(sendBudget, sendMin, n)), true)
 }
 
 // errAgain is a host socket that takes or has no more for now.

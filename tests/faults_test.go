@@ -420,7 +420,7 @@ func TestAsManyConnectionsAtOnceAsThereMayBeAndThenNoMore(t *testing.T) {
 	// One more than there may be is reset, those that are open are good, and when
 	// they are closed there is room.
 	out, _ := inBox(t, []string{"--ulimit", "nofile=4096"}, "many=192.0.2.1:7000,2100", "tcp=192.0.2.1:7000")
-	lines(t, out, "2048 open, 2048 good, then ECONNREFUSED", "hello")
+	lines(t, out, "1536 open, 1536 good, then ECONNREFUSED", "hello")
 }
 
 func TestANetworkWithoutDescriptorsComesBack(t *testing.T) {
