@@ -819,7 +819,7 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		name: "net-log", arg: "FILE", takes: takesFile, group: groupNetwork,
 		what: "log the network",
 		help: "a line of JSON for each connection in FILE",
-		long: `Appends a JSON object a line to FILE, on the host, when a connection or a flow of datagrams ends, and when one is refused: time, proto, name (as the box asked for it), address, port, sent, received and verdict (allowed or refused).`,
+		long: `Appends a JSON object a line to FILE, on the host, when a connection or a flow of datagrams ends, and when one is refused: time, proto, name (as the box asked for it), address, port, sent, received and verdict (allowed or refused). Below the working directory FILE leads through no symbolic link: a box may have left it.`,
 		set: func(v string, o *Invocation) error {
 			if err := hostPath(v); err != nil {
 				return err
@@ -1014,7 +1014,7 @@ Cgroups that the box makes as another id than root inside belong to that id, and
 		name: "report", arg: "FILE", bare: reportToStderr, takes: takesFile, group: groupLimits,
 		what: "report",
 		help: "tell what the box took: on stderr, or in FILE",
-		long: `Tells when the box has ended what it took: time, CPU time, the peak of memory, swap and processes, what was read from disks and written to them, how long it was throttled, how often the kernel killed a process for want of memory, how it ended, and what the policy of its network refused. It goes to stderr, or to FILE, as JSON if that ends in .json.
+		long: `Tells when the box has ended what it took: time, CPU time, the peak of memory, swap and processes, what was read from disks and written to them, how long it was throttled, how often the kernel killed a process for want of memory, how it ended, and what the policy of its network refused. It goes to stderr, or to FILE, as JSON if that ends in .json. Below the working directory FILE leads through no symbolic link: a box may have left it.
 
 The numbers are those of the box's cgroup, which counts everything inside. Where none can be had they are those that the kernel keeps for processes that were waited for, and the report says so.`,
 		set: func(v string, o *Invocation) error {

@@ -214,7 +214,7 @@ func run(inv *Invocation, args []string) int {
 	report := -1
 	if inv.Report != "" && inv.Report != reportToStderr {
 		// Before anything runs, for it must not run in vain.
-		fd, err := unix.Open(inv.Report, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o666)
+		fd, err := userns.OpenOutside(inv.Report, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o666)
 		if err != nil {
 			SayError(os.Stderr, fmt.Errorf("cannot report (--report=%s): %w", show(inv.Report), err))
 			return ExitCannot

@@ -60,7 +60,7 @@ func (b *Box) startNetwork(a plan.StartNet, text string) error {
 	}
 	log := -1
 	if a.Log != "" {
-		fd, err := unix.Open(string(a.Log), unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0o600)
+		fd, err := OpenOutside(string(a.Log), unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_NONBLOCK, 0o600)
 		if err != nil {
 			return fmt.Errorf("the log %s: %w", plan.Quote(string(a.Log)), err)
 		}
