@@ -31,6 +31,13 @@ func SeccompFilter() bool { return statusField("Seccomp") == "2" }
 // box's pid 1 does so once its file system is made.
 func Confined(pid int) bool { return statusOf(strconv.Itoa(pid), "NoNewPrivs") == "1" }
 
+// MaySetGroups says whether a process's user namespace lets it call setgroups(2),
+// which one with a single id of an ordinary user does not; user_namespaces(7).
+func MaySetGroups(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
+	return err != nil || strings.TrimSpace(string(b)) != "deny"
+}
+
 func statusField(name string) string { return statusOf("self", name) }
 
 func statusOf(pid, name string) string {

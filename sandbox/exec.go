@@ -145,6 +145,12 @@ func PrepareExec(j Joined, x Options) (*plan.Plan, *host.Facts, error) {
 	}
 	o := j.with(x)
 	f := probe(o)
+	if !host.MaySetGroups(j.PID) {
+		// The box has one id, whatever ranges there are by now: newuidmap refused it, or
+		// it was started with no_new_privs.
+		f.Refused = map[plan.Fact]string{plan.FactNewIDMap: "the box has one id"}
+		f.HelpersRefused = f.Refused[plan.FactNewIDMap]
+	}
 	f.Look(MoreQuestions(o, &f))
 	p, err := CompileExec(j, x, &f)
 	if err == nil {
