@@ -819,7 +819,7 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		name: "net-log", arg: "FILE", takes: takesFile, group: groupNetwork,
 		what: "log the network",
 		help: "a line of JSON for each connection in FILE",
-		long: `Appends a JSON object a line to FILE, on the host, when a connection or a flow of datagrams ends, and when one is refused: time, proto, name (as the box asked for it), address, port, sent, received and verdict (allowed or refused). Below the working directory FILE leads through no symbolic link: a box may have left it.`,
+		long: `Appends a JSON object a line to FILE, on the host, when a connection or a flow of datagrams ends, which is with the box at the latest, and when one is refused: time, proto, name (as the box asked for it), address, port, sent, received and verdict (allowed or refused). Below the working directory FILE leads through no symbolic link: a box may have left it.`,
 		set: func(v string, o *Invocation) error {
 			if err := hostPath(v); err != nil {
 				return err

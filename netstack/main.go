@@ -54,6 +54,8 @@ func Main(args []string) int {
 			unix.Close(fd) // no message is known
 		}
 		n.drain()
+		n.tcp.logEnds()
+		n.udp.logEnds()
 		code <- 0
 	}()
 	return <-code

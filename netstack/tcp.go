@@ -92,10 +92,9 @@ func (f *tcpForward) forgetSYN(id stack.TransportEndpointID) {
 
 // request is called for each SYN, in a goroutine of its own.
 func (f *tcpForward) request(r *tcp.ForwarderRequest) {
-	to, id := target{}, r.ID()
+	to := target{}
 	if host := f.dialFor(r, &to); host != nil {
-		sent, received := f.connect(r, host)
-		f.log("tcp", to.who, netip.AddrPortFrom(addr(id.LocalAddress), id.LocalPort), sent, received, "allowed")
+		f.connect(r, host, to.who)
 	}
 }
 
@@ -159,23 +158,41 @@ func dial(to netip.AddrPort) (*net.TCPConn, error) {
 }
 
 // connect answers the box, and passes on what each side says to the other.
-func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn) (sent, received int64) {
-	c, err := f.accept(r, host)
+func (f *tcpForward) connect(r *tcp.ForwarderRequest, host *net.TCPConn, who string) {
+	to := netip.AddrPortFrom(addr(r.ID().LocalAddress), r.ID().LocalPort)
+	c, err := f.accept(r, host, to, who)
 	r.Complete(err != nil)
 	if err != nil { // the box has given up, by a reset perhaps
 		host.SetLinger(0)
 		host.Close()
 		f.closed()
-		return 0, 0
+		f.log("tcp", who, to, 0, 0, "allowed")
+		return
 	}
 	var out sync.WaitGroup
 	out.Go(c.toHost)
 	c.toBox()
 	out.Wait()
+	f.logEnd(c) // before it is forgotten: see logEnds
 	f.forget(c)
 	c.close()
 	f.closed()
-	return c.sent.Load(), c.received.Load()
+}
+
+// logEnd writes a connection's line of the log, once.
+func (f *tcpForward) logEnd(c *connection) {
+	if c.logged.CompareAndSwap(false, true) {
+		f.log("tcp", c.who, c.to, c.sent.Load(), c.received.Load(), "allowed")
+	}
+}
+
+// logEnds does for all that end with the box.
+func (f *tcpForward) logEnds() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		f.logEnd(c)
+	}
 }
 
 // A connection is one of the box's, with the one outside that goes on with it.
@@ -185,6 +202,10 @@ type connection struct {
 	host  *net.TCPConn
 	conn  syscall.RawConn
 
+	to     netip.AddrPort // as the box has it
+	who    string
+	logged atomic.Bool
+
 	readable, writable chan struct{} // the box's end
 	entries            [2]waiter.Entry
 
@@ -193,8 +214,8 @@ type connection struct {
 	said           atomic.Bool  // what the box said has gone on to the last
 }
 
-func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn) (*connection, error) {
-	c := &connection{host: host}
+func (f *tcpForward) accept(r *tcp.ForwarderRequest, host *net.TCPConn, to netip.AddrPort, who string) (*connection, error) {
+	c := &connection{host: host, to: to, who: who}
 	var err error
 	if c.conn, err = host.SyscallConn(); err != nil {
 		return nil, err

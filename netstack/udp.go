@@ -46,6 +46,23 @@ type flow struct {
 	last  atomic.Int64 // when used, Unix seconds
 
 	sent, received atomic.Int64
+	logged         atomic.Bool
+}
+
+// logEnd writes a flow's line of the log, once.
+func (f *udpForward) logEnd(fl *flow) {
+	if fl.logged.CompareAndSwap(false, true) {
+		f.log("udp", fl.who, fl.to, fl.sent.Load(), fl.received.Load(), "allowed")
+	}
+}
+
+// logEnds does for all that end with the box.
+func (f *udpForward) logEnds() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fl := range f.flows {
+		f.logEnd(fl)
+	}
 }
 
 func newUDPForward(n *network) *udpForward {
@@ -157,11 +174,11 @@ var datagrams = sync.Pool{New: func() any { return new([maxPacket]byte) }}
 // back passes on what comes back.
 func (f *udpForward) back(fl *flow) {
 	defer func() {
+		f.logEnd(fl)
 		fl.host.Close()
 		f.mu.Lock()
 		f.remove(fl)
 		f.mu.Unlock()
-		f.log("udp", fl.who, fl.to, fl.sent.Load(), fl.received.Load(), "allowed")
 	}()
 	conn, err := fl.host.SyscallConn()
 	if err != nil {

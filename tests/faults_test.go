@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -364,7 +366,7 @@ func TestHalfClosedAndResetConnectionsAreSoOnBothSides(t *testing.T) {
 	if !inLab(t) {
 		return
 	}
-	heard := make(chan string, 4)
+	after, reset := make(chan string, 1), make(chan string, 1) // nothing orders two connections
 	accept := func(address string, f func(*net.TCPConn)) {
 		l, err := net.Listen("tcp", address)
 		connections(t, l, err, func(c net.Conn) { go f(c.(*net.TCPConn)) })
@@ -374,7 +376,7 @@ func TestHalfClosedAndResetConnectionsAreSoOnBothSides(t *testing.T) {
 		fmt.Fprintln(c, "before")
 		c.CloseWrite()
 		b, err := io.ReadAll(c)
-		heard <- fmt.Sprint(strings.TrimSpace(string(b)), err)
+		after <- fmt.Sprint(strings.TrimSpace(string(b)), err)
 		c.Close()
 	})
 	// It resets.
@@ -390,12 +392,12 @@ func TestHalfClosedAndResetConnectionsAreSoOnBothSides(t *testing.T) {
 		for err == nil {
 			_, err = c.Read(b[:])
 		}
-		heard <- errnoName(err)
+		reset <- errnoName(err)
 		c.Close()
 	})
 	out, _ := inBox(t, nil, "hear=192.0.2.1:7000", "tcp=192.0.2.1:7001", "reset=192.0.2.1:7002", "tcp=192.0.2.1:7003")
 	lines(t, out, "before", "ECONNRESET", "reset", "ECONNREFUSED")
-	for _, want := range []string{"after<nil>", "ECONNRESET"} {
+	for want, heard := range map[string]chan string{"after<nil>": after, "ECONNRESET": reset} {
 		select {
 		case got := <-heard:
 			if got != want {
@@ -595,6 +597,34 @@ func late(t *testing.T, do string) time.Duration {
 		t.Error(err)
 	}
 	return time.Since(start)
+}
+
+// A connection and a flow that end with the box are in the log as well.
+func TestTheLogHasWhatEndsWithTheBox(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	serve(t, "192.0.2.1:7000")
+	serveUDP(t, "192.0.2.1:7000", func([]byte) []byte { return nil })
+	log := filepath.Join(t.TempDir(), "log")
+	out, err := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "--net-log", log, "--", "bash", "-c",
+		"exec 3<>/dev/tcp/192.0.2.1/7000; echo hello >&3; read -r -u 3; echo x >/dev/udp/192.0.2.1/7000; kill -9 $$").CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 128+9 {
+		t.Errorf("%v %s", err, out)
+	}
+	b, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"proto":"tcp","name":"","address":"192.0.2.1","port":7000,"sent":6,"received":6,"verdict":"allowed"`,
+		`"proto":"udp","name":"","address":"192.0.2.1","port":7000,"sent":2,"received":0,"verdict":"allowed"`,
+	} {
+		if strings.Count(string(b), want) != 1 {
+			t.Errorf("%s is not once in\n%s", want, b)
+		}
+	}
 }
 
 // The network's process starts with the box's first packet: what fails then is
