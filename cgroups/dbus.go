@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nobox/host"
 )
 
 // This is as much of D-Bus as one method call and one signal take; the D-Bus
@@ -296,6 +298,10 @@ type conn struct {
 	in       []byte
 	let      bool // in, by the other side
 
+	serial      uint32   // of the last call
+	unit        string   // the scope that was asked for last, "" if none was
+	controllers []string // and what it was to have
+
 	// How long the other side has run, by its own process, looked at once it has
 	// been silent for a while. One that is busy gets more time, for two dozen
 	// boxes may start at once; one that sleeps and says nothing hangs.
@@ -338,7 +344,7 @@ func (c *conn) moreTime() bool {
 // ranFor is a process's state and CPU time, as /proc/PID/stat writes them, "" if
 // it does not run: of one that waits for a CPU that it has more to do is certain.
 func ranFor(pid int) string {
-	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, _ := host.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	i := strings.LastIndexByte(string(b), ')')
 	if i < 0 {
 		return ""

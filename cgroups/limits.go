@@ -174,6 +174,18 @@ func (r *Request) Steps(b *plan.Builder, f *host.Facts) (Made, error) {
 	return m, nil
 }
 
+// Scope is what systemd will be asked for; false if that is not certain.
+//
+// Preconditions: f is what host.LookAhead found.
+func (r *Request) Scope(f *host.Facts) (plan.Scope, bool) {
+	b := &plan.Builder{}
+	if m, err := r.Steps(b, f); err != nil || !m.Cgroup || len(m.Notes) > 0 {
+		return plan.Scope{}, false
+	}
+	s, ok := b.Steps[0].Do.(plan.Scope)
+	return s, ok
+}
+
 // refuse is the error that limits cannot be had, or with best effort the notes.
 func (r *Request) refuse(m *Made, limits []Limit, why *Error) error {
 	what, flag := "make a cgroup for the box", r.From

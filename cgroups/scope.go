@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,35 +52,56 @@ func (e *BusError) Error() string {
 
 // startScope has systemd make a scope with nobox in it, and returns when it has.
 func (p *Player) startScope(a plan.Scope) error {
-	return p.ask(a.Buses, func(c *conn, direct bool, wants []byte, serial uint32) error {
-		if !direct {
-			match := &writer{}
-			match.string("type='signal',sender='" + systemdName + "',interface='" + systemdIface + "',member='" + jobRemoved + "'")
-			wants = append(wants, call(serial, busName, busPath, busName, "AddMatch", "s", match.b)...)
-			// On a bus systemd tells of jobs only if someone wants to know; to who
-			// is connected directly it tells everything.
-			wants = append(wants, call(serial+1, systemdName, systemdPath, systemdIface, "Subscribe", "", nil)...)
-			serial += 2
+	return p.ask(a.Buses, func(c *conn, direct bool) error {
+		if c.unit != "" && !slices.Equal(c.controllers, a.Controllers) {
+			// What was asked for ahead is not it. The one comes before the other, so
+			// that nobox ends up in the other.
+			if err := c.say(nil); err != nil {
+				return err
+			}
+			if err := c.jobDone(); err != nil {
+				return err
+			}
+			c.unit = ""
+		}
+		var wants []byte
+		if c.unit == "" {
+			wants = c.scope(direct, a.Controllers)
 		}
 		for try := 0; ; try++ {
-			unit := unitName(os.Getpid(), time.Now())
-			wants = append(wants, call(serial, systemdName, systemdPath, systemdIface, "StartTransientUnit", "ssa(sv)a(sa(sv))", transientScope(unit, a.Controllers))...)
 			if err := c.say(wants); err != nil {
 				return err
 			}
-			err := c.jobDone(serial, unit)
+			err := c.jobDone()
 			var said *remoteError
 			if !errors.As(err, &said) || said.name != unitExists || try == mostUnitTries {
 				return err
 			}
-			wants, serial = nil, serial+1
+			wants = c.scope(direct, a.Controllers)
 		}
 	})
 }
 
-// ask asks one systemd after the other. What a bus has to hear first is handed to
-// what, which says it together with the rest.
-func (p *Player) ask(buses []plan.Bus, what func(c *conn, direct bool, wants []byte, serial uint32) error) error {
+// scope is what has systemd make a scope: on a bus with what that has to hear
+// first. The connection notes what it asks for.
+func (c *conn) scope(direct bool, controllers []string) (wants []byte) {
+	if c.serial == 0 && !direct {
+		wants = call(1, busName, busPath, busName, "Hello", "", nil)
+		match := &writer{}
+		match.string("type='signal',sender='" + systemdName + "',interface='" + systemdIface + "',member='" + jobRemoved + "'")
+		wants = append(wants, call(2, busName, busPath, busName, "AddMatch", "s", match.b)...)
+		// On a bus systemd tells of jobs only if someone wants to know; to who
+		// is connected directly it tells everything.
+		wants = append(wants, call(3, systemdName, systemdPath, systemdIface, "Subscribe", "", nil)...)
+		c.serial = 3
+	}
+	c.serial++
+	c.unit, c.controllers = unitName(os.Getpid(), time.Now()), controllers
+	return append(wants, call(c.serial, systemdName, systemdPath, systemdIface, "StartTransientUnit", "ssa(sv)a(sa(sv))", transientScope(c.unit, controllers))...)
+}
+
+// ask asks one systemd after the other.
+func (p *Player) ask(buses []plan.Bus, what func(c *conn, direct bool) error) error {
 	defer p.Leave()
 	deadline := time.Now().Add(scopePatience)
 	failed := &BusError{}
@@ -91,13 +113,7 @@ func (p *Player) ask(buses []plan.Bus, what func(c *conn, direct bool, wants []b
 		}
 		c, err := p.knocked(b.Address, until)
 		if err == nil {
-			var wants []byte
-			serial := uint32(1)
-			if !b.Direct {
-				wants = call(1, busName, busPath, busName, "Hello", "", nil)
-				serial = 2
-			}
-			err = what(c, b.Direct, wants, serial)
+			err = what(c, b.Direct)
 			c.close()
 		}
 		if err == nil {
@@ -118,6 +134,17 @@ func (p *Player) ask(buses []plan.Bus, what func(c *conn, direct bool, wants []b
 func (p *Player) Knock(b plan.Bus) {
 	if c, err := dial(b.Address, time.Now()); err == nil {
 		p.door, p.address = c, b.Address
+	}
+}
+
+// Ask asks the systemd that was knocked at for a scope, without waiting for it.
+// Whether that is the one that the plan has is seen when the plan is played.
+func (p *Player) Ask(s plan.Scope) {
+	if p.door == nil || len(s.Buses) == 0 || s.Buses[0].Address != p.address {
+		return
+	}
+	if p.door.write(p.door.scope(s.Buses[0].Direct, s.Controllers)) != nil {
+		p.Leave()
 	}
 }
 
@@ -177,10 +204,10 @@ func transientScope(unit string, controllers []string) []byte {
 	return w.b
 }
 
-// jobDone waits until the job that a call started has ended. Its end may be
-// told before its number is.
-func (c *conn) jobDone(serial uint32, unit string) error {
-	job := ""
+// jobDone waits until the job that the call for a scope started has ended. Its end
+// may be told before its number is.
+func (c *conn) jobDone() error {
+	serial, unit, job := c.serial, c.unit, ""
 	ended := map[string]string{} // of jobs of this unit
 	for {
 		m, err := c.next()

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,8 +83,6 @@ func (p *Player) Play(a plan.Action) error {
 		return p.make(a)
 	case plan.LimitCgroup:
 		return p.limit(a)
-	case plan.SweepCgroup:
-		return p.keep()
 	case plan.JoinCgroup:
 		return p.join(a)
 	}
@@ -93,7 +91,7 @@ func (p *Player) Play(a plan.Action) error {
 
 // inScope finds the scope that nobox stands in now.
 func (p *Player) inScope() error {
-	b, err := os.ReadFile("/proc/self/cgroup")
+	b, err := host.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return bare(err)
 	}
@@ -238,7 +236,7 @@ func (p *Player) make(a plan.MakeCgroup) error {
 // join finds a box's cgroup by a process that stands in it, or below it where the
 // box may make cgroups of its own. It is not p's to kill or to remove.
 func (p *Player) join(a plan.JoinCgroup) error {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", a.PID))
+	b, err := host.ReadFile(fmt.Sprintf("/proc/%d/cgroup", a.PID))
 	if err != nil {
 		return bare(err)
 	}
@@ -396,48 +394,54 @@ func (p *Player) Kill() {
 // cgroup when nobox is gone.
 const SweepVerb = "sweep-cgroup"
 
-// keep starts that process. It has descriptor 3, the read end of a pipe of which
-// nobox alone has the other.
-func (p *Player) keep() error {
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return err
-	}
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		unix.Close(pipe[0])
-		unix.Close(pipe[1])
-		return err
-	}
-	n := uintptr(null)
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nobox", SweepVerb, p.dir}, &syscall.ProcAttr{
-		Dir: "/", Files: []uintptr{n, n, n, uintptr(pipe[0])}, Sys: &syscall.SysProcAttr{Setsid: true}})
-	unix.Close(null)
-	unix.Close(pipe[0])
-	if err != nil {
-		unix.Close(pipe[1])
-		return err
-	}
-	p.keeper, p.life = pid, pipe[1]
-	return nil
+// Sweeper is the command line of the process that removes the box's cgroups.
+func (p *Player) Sweeper() []string { return []string{"nobox", SweepVerb, p.dir} }
+
+// Swept has p know of that process, which works once all have let go of life. It
+// takes the place of the one before.
+func (p *Player) Swept(pid, life int) {
+	p.dismiss()
+	p.keeper, p.life = pid, life
 }
 
-// Sweep is the work of that process: it waits until nobox is gone, and removes
-// the cgroup if that is still there.
-func Sweep(dir string) {
-	var b [1]byte
+// dismiss ends that process: there is nothing to do for it.
+func (p *Player) dismiss() {
+	if p.keeper > 0 {
+		unix.Kill(p.keeper, unix.SIGKILL)
+		p.letSweep()
+	}
+}
+
+// letSweep has that process do its work, and waits for it.
+func (p *Player) letSweep() {
+	if p.keeper == 0 {
+		return
+	}
+	unix.Close(p.life)
 	for {
-		if _, err := unix.Read(3, b[:]); err != unix.EINTR {
+		if _, err := unix.Wait4(p.keeper, nil, 0, nil); err != unix.EINTR {
 			break
 		}
 	}
-	if filepath.IsAbs(dir) && strings.HasPrefix(filepath.Base(dir), prefix) {
+	p.keeper = 0
+}
+
+// Sweep is the work of that process, which comes when nobox has ended, or is
+// done with the box.
+func Sweep(dir string) {
+	base := filepath.Base(filepath.Dir(dir))
+	switch {
+	case !filepath.IsAbs(dir):
+	case strings.HasPrefix(filepath.Base(dir), prefix):
 		sweep(dir)
+	case filepath.Base(dir) == box && strings.HasPrefix(base, prefix) && strings.HasSuffix(base, ".scope"):
+		remove(dir)
 	}
 }
 
 // Remove removes the box's cgroup, with whatever is left in it. A scope is
-// systemd's to remove, once nobox has left it by ending.
+// systemd's to remove, once nobox has left it by ending; what the caller may not
+// remove is the other process's.
 func (p *Player) Remove() {
 	if p == nil {
 		return
@@ -448,18 +452,18 @@ func (p *Player) Remove() {
 			*fd = 0
 		}
 	}
-	if p.dir != "" && p.shared {
-		sweep(p.dir)
+	var err error
+	switch {
+	case p.dir == "":
+	case p.shared:
+		err = sweep(p.dir)
+	case p.keeper > 0:
+		err = remove(p.dir)
 	}
-	if p.keeper > 0 {
-		unix.Close(p.life)
-		for {
-			if _, err := unix.Wait4(p.keeper, nil, 0, nil); err != unix.EINTR {
-				break
-			}
-		}
-		p.keeper = 0
+	if err == nil {
+		p.dismiss()
 	}
+	p.letSweep()
 	p.dir = ""
 }
 
@@ -468,25 +472,19 @@ const sweepPatience = 5 * time.Second
 
 // sweep removes a box's cgroup from a D that is not nobox's alone, and what
 // nobox changed there if it was the last.
-func sweep(dir string) {
+func sweep(dir string) error {
 	base := filepath.Dir(dir)
 	unlock, err := lock(base)
 	if err != nil {
-		return
+		return err
 	}
 	defer unlock()
-	write(dir, "cgroup.kill", "1")
-	until := time.Now().Add(sweepPatience)
-	for {
-		err := removeAll(dir)
-		if err != unix.EBUSY || !time.Now().Before(until) {
-			break
-		}
-		awaitEmpty(dir, until)
+	if err := remove(dir); err != nil {
+		return err
 	}
 	for _, d := range children(base) {
 		if strings.HasPrefix(d, prefix) {
-			return // another box
+			return nil // another box
 		}
 	}
 	leaf := filepath.Join(base, host.CgroupLeaf)
@@ -503,6 +501,20 @@ func sweep(dir string) {
 	if err == nil && move(leaf, base) == nil {
 		unix.Rmdir(leaf)
 	}
+	return nil
+}
+
+// remove ends what is in a box's cgroup, and removes it.
+func remove(dir string) error {
+	write(dir, "cgroup.kill", "1")
+	until := time.Now().Add(sweepPatience)
+	for {
+		err := removeAll(dir)
+		if err != unix.EBUSY || !time.Now().Before(until) {
+			return err
+		}
+		awaitEmpty(dir, until)
+	}
 }
 
 func children(dir string) (names []string) {
@@ -515,18 +527,69 @@ func children(dir string) (names []string) {
 	return names
 }
 
-// removeAll removes a cgroup and those below.
+// removeAll removes a cgroup and those below, however deep they are: the box may
+// have made them. It has one of them open at a time, and no path that grows.
 func removeAll(dir string) error {
-	for _, d := range children(dir) {
-		if err := removeAll(filepath.Join(dir, d)); err != nil {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	at, err := unix.Open(filepath.Dir(dir), flags, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(at) }()
+	enter := func(name string) error {
+		fd, err := unix.Openat(at, name, flags, 0)
+		if err == nil {
+			unix.Close(at)
+			at = fd
+		}
+		return err
+	}
+	names := []string{filepath.Base(dir)} // of the one to remove, and of those above
+	for {
+		last := len(names) - 1
+		err := unix.Unlinkat(at, names[last], unix.AT_REMOVEDIR)
+		switch err {
+		case nil, unix.ENOENT:
+			if names = names[:last]; last == 0 {
+				return nil
+			}
+			err = enter("..")
+		case unix.EBUSY, unix.ENOTEMPTY: // there are processes in it, or cgroups
+			if err = enter(names[last]); err == nil {
+				child := firstChild(at)
+				if child == "" {
+					return unix.EBUSY
+				}
+				names = append(names, child)
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
-	err := unix.Rmdir(dir)
-	if err == unix.ENOENT {
-		return nil
+}
+
+// firstChild is the name of a cgroup below the one that was opened, "" if there
+// is none.
+func firstChild(fd int) string {
+	buf := make([]byte, 8<<10)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if err != nil || n <= 0 {
+			return ""
+		}
+		for b := buf[:n]; len(b) >= 19; { // struct linux_dirent64; getdents64(2)
+			size := int(binary.NativeEndian.Uint16(b[16:]))
+			if size < 19 || size > len(b) {
+				break
+			}
+			name, _, _ := strings.Cut(string(b[19:size]), "\x00")
+			if b[18] == unix.DT_DIR && name != "." && name != ".." {
+				return name
+			}
+			b = b[size:]
+		}
 	}
-	return err
 }
 
 // awaitEmpty waits until no process is left in a cgroup and those below;

@@ -988,9 +988,7 @@ Where no flag asks for a limit there is no cgroup and none is asked for. Inside,
 		name: "cgroup-writable", group: groupLimits,
 		what: "let the box manage cgroups",
 		help: "let the box make cgroups below its own",
-		long: `Lets the box make cgroups below its own, move its processes to them and limit them, as podman, systemd or nobox inside want to. Its own limits stand above, out of its reach.
-
-Cgroups that the box makes as another id than root inside belong to that id, and the caller's systemd may not remove them when the box has ended. Where one stays: unshare --map-auto --map-root-user rmdir DIR.`,
+		long: `Lets the box make cgroups below its own, move its processes to them and limit them, as podman, systemd or nobox inside want to. Its own limits stand above, out of its reach. They go with the box, whoever made them: a process of nobox's with the rights of root inside removes them.`,
 		set: func(v string, o *Invocation) error {
 			var on bool
 			if err := onOff(v, &on); err != nil {

@@ -41,7 +41,7 @@ func MaySetGroups(pid int) bool {
 func statusField(name string) string { return statusOf("self", name) }
 
 func statusOf(pid, name string) string {
-	b, _ := os.ReadFile("/proc/" + pid + "/status")
+	b, _ := ReadFile("/proc/" + pid + "/status")
 	for line := range strings.Lines(string(b)) {
 		if v, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(v)
@@ -53,7 +53,7 @@ func statusOf(pid, name string) string {
 // Chrooted says whether the root directory is no mount point, as after
 // chroot(2): the kernel refuses user namespaces then; user_namespaces(7).
 func Chrooted() bool {
-	b, err := os.ReadFile("/proc/self/mountinfo")
+	b, err := ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return false
 	}

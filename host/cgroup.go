@@ -88,7 +88,7 @@ func (f *Facts) cgroups(named string) *Cgroups {
 		}
 	}
 	own := ""
-	b, _ := os.ReadFile("/proc/self/cgroup")
+	b, _ := ReadFile("/proc/self/cgroup")
 	for line := range strings.Lines(string(b)) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		switch {
@@ -107,7 +107,7 @@ func (f *Facts) cgroups(named string) *Cgroups {
 	case c.Mount != "":
 		c.Mode = CgroupUnified
 	}
-	b, _ = os.ReadFile("/proc/cgroups")
+	b, _ = ReadFile("/proc/cgroups")
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
 		if len(f) != 4 || strings.HasPrefix(line, "#") {
@@ -120,7 +120,7 @@ func (f *Facts) cgroups(named string) *Cgroups {
 	if c.Mount != "" {
 		// The true root has no type; that of a container has.
 		if _, err := os.Stat(string(c.Mount) + "/cgroup.type"); err != nil {
-			b, _ = os.ReadFile(string(c.Mount) + "/cgroup.controllers")
+			b, _ = ReadFile(string(c.Mount) + "/cgroup.controllers")
 			c.Kernel = strings.Fields(string(b))
 		}
 	}
@@ -157,7 +157,7 @@ func (e cgroupError) Error() string { return string(e) }
 func cgroupDir(p string) CgroupDir {
 	d := CgroupDir{Path: plan.HostPath(p)}
 	read := func(name string) string {
-		b, err := os.ReadFile(p + "/" + name)
+		b, err := ReadFile(p + "/" + name)
 		if err != nil && d.Err == nil && name == "cgroup.controllers" {
 			d.Err = bareError(err)
 		}
@@ -195,14 +195,22 @@ func (f *Facts) manager(c *Cgroups) Manager {
 		m.Runtime = plan.HostPath("/run/user/" + uid)
 		_, err := os.Stat(string(m.Runtime))
 		m.HasRuntime = err == nil
-		_, err = os.Stat("/var/lib/systemd/linger/" + f.User)
-		m.Linger = err == nil && f.User != ""
+		f.linger(&m)
 		cgroup = "/user.slice/user-" + uid + ".slice/user@" + uid + ".service"
 	}
-	if b, err := os.ReadFile(string(c.Mount) + cgroup + "/cgroup.controllers"); err == nil && c.Mount != "" {
+	if b, err := ReadFile(string(c.Mount) + cgroup + "/cgroup.controllers"); err == nil && c.Mount != "" {
 		m.Known, m.Given = true, strings.Fields(string(b))
 	}
 	return m
+}
+
+// linger looks whether the user's systemd runs without a session.
+func (f *Facts) linger(m *Manager) {
+	if m.Machine {
+		return
+	}
+	_, err := os.Stat("/var/lib/systemd/linger/" + f.User)
+	m.Linger = err == nil && f.User != ""
 }
 
 // Systemd are the ways to the caller's own systemd, or root's to the machine's,
@@ -266,7 +274,7 @@ func disk(p string) Disk {
 	if _, err := os.Stat(dir + "/partition"); err != nil {
 		return d
 	}
-	b, err := os.ReadFile(path.Dir(dir) + "/dev")
+	b, err := ReadFile(path.Dir(dir) + "/dev")
 	major, minor, ok := strings.Cut(strings.TrimSpace(string(b)), ":")
 	ma, e1 := strconv.ParseUint(major, 10, 32)
 	mi, e2 := strconv.ParseUint(minor, 10, 32)

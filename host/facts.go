@@ -25,6 +25,7 @@ type Questions struct {
 	Tun     bool            // whether the caller may open /dev/net/tun
 	Cgroups bool            // what there is for limits
 	Cgroup  string          // a cgroup to look at, by its path or its path in the hierarchy
+	Ahead   *Facts          // what LookAhead found; nil if nobody looked
 	Disks   []string        // paths whose block device is wanted
 }
 

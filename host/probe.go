@@ -75,14 +75,22 @@ func Probe(q Questions) Facts {
 			f.Refused = map[plan.Fact]string{plan.FactTun: err.Error()}
 		}
 	}
-	f.Mounts = mounts()
+	if q.Ahead != nil {
+		f.Mounts = q.Ahead.Mounts
+	} else {
+		f.Mounts = mounts()
+	}
 	if q.Keep != "" {
 		// Of one that could be there ENODATA is said; xattr(7).
 		_, err := unix.Getxattr(q.Keep, "user.overlay.opaque", nil)
 		f.NoAttrs = err == unix.EOPNOTSUPP
 		f.KeepErr = unix.Access(q.Keep, unix.W_OK|unix.X_OK)
 	}
-	if q.Cgroups {
+	switch {
+	case q.Cgroups && q.Ahead != nil:
+		f.Cgroups = q.Ahead.Cgroups
+		f.linger(&f.Cgroups.Manager)
+	case q.Cgroups:
 		f.Cgroups = f.cgroups(q.Cgroup)
 	}
 	for _, p := range q.Disks {
@@ -92,6 +100,16 @@ func Probe(q Questions) Facts {
 		f.Disks[p] = disk(p)
 	}
 	f.Look(q)
+	return f
+}
+
+// LookAhead looks at no more than what limits need to know, for who asks systemd
+// before all else is known. named is as Questions.Cgroup.
+func LookAhead(named string) *Facts {
+	f := &Facts{Mounts: mounts()}
+	f.UID = uint32(unix.Getuid())
+	f.RealRoot = f.UID == 0 && initialUserns()
+	f.Cgroups = f.cgroups(named)
 	return f
 }
 

@@ -234,6 +234,16 @@ func (SweepCgroup) String() string {
 }
 func (SweepCgroup) Cannot() string { return "see to it that the cgroup is removed" }
 
+// SweepInside has a process with the rights of the box's root wait until nobox is
+// done with the box, or was killed, and remove the cgroups that the box made and
+// left: they may be others' of the box's users, and then the caller may not.
+type SweepInside struct{}
+
+func (SweepInside) String() string {
+	return "have a process with the rights of the box's root remove, when it has ended, the cgroups that it made"
+}
+func (SweepInside) Cannot() string { return "see to it that the box's own cgroups are removed" }
+
 // JoinCgroup finds the cgroup that the box of process PID, by the pidfd FD, was
 // born in, for one more process to be. The kernel wants the right to move
 // processes between the two cgroups, which nobox has below what was delegated:

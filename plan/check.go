@@ -117,6 +117,7 @@ const (
 	kindMakeCgroup
 	kindLimitCgroup
 	kindSweepCgroup
+	kindSweepInside
 	kindJoinCgroup
 	kindClone
 	kindMapIDs
@@ -211,6 +212,8 @@ func kindOf(a Action) kind {
 		return kindLimitCgroup
 	case SweepCgroup:
 		return kindSweepCgroup
+	case SweepInside:
+		return kindSweepInside
 	case JoinCgroup:
 		return kindJoinCgroup
 	case Clone:
@@ -388,7 +391,7 @@ const (
 )
 
 var traits = [kinds]trait{
-	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindJoinCgroup: onHost,
+	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindSweepInside: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindMapNested: onHost, kindNest: needs, kindOpenHost: makes, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs, kindClientRoutes: needs,
@@ -2059,6 +2062,15 @@ func badCgroup(s *survey) *CheckError {
 			return s.at(make.first, "the cgroup has other controllers than the scope")
 		}
 	}
+	by := s.of[kindSweepInside]
+	switch release := s.of[kindRelease]; {
+	case by.n > 1:
+		return s.at(by.last, "one process removes what the box makes")
+	case by.n > 0 && (make.n == 0 || by.first < clone):
+		return s.at(by.first, "there is no box yet whose root it could be")
+	case by.n > 0 && release.n > 0 && release.first < by.first:
+		return s.at(by.first, "the box may have made cgroups already")
+	}
 	for i, k := range s.kind {
 		switch k {
 		case kindLimitCgroup:
@@ -2069,6 +2081,8 @@ func badCgroup(s *survey) *CheckError {
 		case kindNewFS:
 			if a := s.Steps[i].Do.(NewFS); a.Type == "cgroup2" && (make.n == 0 || s.own()&unix.CLONE_NEWCGROUP == 0) {
 				return s.at(i, "the box would see cgroups that are not its own")
+			} else if a.Type == "cgroup2" && !a.Attr.ReadOnly && by.n == 0 {
+				return s.at(i, "nobody may remove the cgroups that the box makes")
 			}
 		}
 	}

@@ -99,6 +99,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	b.Host(from, why, plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
+	if limited.Cgroup && limits.Writable != "" {
+		b.Host(limits.Writable, "what the box's users make is not yours to remove", plan.SweepInside{})
+	}
 	own := namespaces(netOf(&o, f))
 	if net.Beside {
 		own &^= unix.CLONE_NEWNET

@@ -144,7 +144,7 @@ func PrepareExec(j Joined, x Options) (*plan.Plan, *host.Facts, error) {
 		return nil, &host.Facts{}, err
 	}
 	o := j.with(x)
-	f := probe(o)
+	f := probe(o, nil)
 	if !host.MaySetGroups(j.PID) {
 		// The box has one id, whatever ranges there are by now: newuidmap refused it, or
 		// it was started with no_new_privs.

@@ -137,18 +137,26 @@ func cgroupQuestions(o *Options, q *host.Questions) {
 	}
 }
 
-// knock is the player of the steps about cgroups. It is at systemd's door already
-// if it may have to ask for a scope.
-func knock(o *Options) *cgroups.Player {
+// knock is the player of the steps about cgroups. If it is certain that there
+// will be a scope, it has asked systemd for that already, and the facts are what it
+// looked at before; systemd works on it while nobox looks at the rest of the machine.
+func knock(o *Options) (*cgroups.Player, *host.Facts) {
 	p := &cgroups.Player{}
 	r, err := cgroup(o, nil)
 	if err != nil || !r.Asked() || r.Mode != cgroups.Auto && r.Mode != cgroups.Systemd || len(o.PreserveFDs) > 0 {
-		return p // a descriptor of nobox's own would look like one of the caller's
+		return p, nil // a descriptor of nobox's own would look like one of the caller's
 	}
-	if buses := host.Systemd(); len(buses) > 0 {
-		p.Knock(buses[0])
+	buses := host.Systemd()
+	if len(buses) == 0 {
+		return p, nil
 	}
-	return p
+	p.Knock(buses[0])
+	// Nobox stands in the scope from some time on: where it stood is looked up first.
+	f := host.LookAhead("")
+	if s, ok := r.Scope(f); ok {
+		p.Ask(s)
+	}
+	return p, f
 }
 
 // usage reads what the box took; without a report only what ended it.

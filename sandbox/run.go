@@ -101,13 +101,16 @@ func Prepare(o Options) (*plan.Plan, *host.Facts, error) {
 	if err := CheckFiles(); err != nil {
 		return nil, &host.Facts{}, err
 	}
-	f := probe(o)
+	f := probe(o, nil)
 	p, err := prepare(o, &f)
 	return p, &f, err
 }
 
-func probe(o Options) host.Facts {
-	f := host.Probe(QuestionsOf(o))
+// probe looks at the machine; ahead is what has been looked at, nil for nothing.
+func probe(o Options, ahead *host.Facts) host.Facts {
+	q := QuestionsOf(o)
+	q.Ahead = ahead
+	f := host.Probe(q)
 	f.NetStack = companion.Network != ""
 	if o.Detached && o.Terminal == Yes {
 		f.Streams = terminal.Apart()
@@ -154,9 +157,9 @@ func Run(o Options, h Hooks) (Result, *host.Facts, error) {
 			defer changes.Release(fd)
 		}
 	}
-	cg := knock(&o)
+	cg, ahead := knock(&o)
 	defer cg.Leave()
-	f := probe(o)
+	f := probe(o, ahead)
 	if f.Refused == nil {
 		f.Refused = map[plan.Fact]string{}
 	}

@@ -118,6 +118,10 @@ type Cgroup interface {
 	Play(plan.Action) error
 	FD() int
 	Kill()
+	// Sweeper is the command line of nobox's that removes what is left of it, for
+	// the process that Swept is told of: it waits until all have let go of life.
+	Sweeper() []string
+	Swept(pid, life int)
 }
 
 // Start plays the host side of p and with it starts the inside. It returns
@@ -188,11 +192,15 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 // host plays one host step.
 func (b *Box) host(a plan.Action, from string, o Outside) error {
 	switch a := a.(type) {
-	case plan.Scope, plan.MakeCgroup, plan.LimitCgroup, plan.SweepCgroup, plan.JoinCgroup:
+	case plan.Scope, plan.MakeCgroup, plan.LimitCgroup, plan.JoinCgroup:
 		if o.Cgroup == nil {
 			return errors.New("nothing plays this step")
 		}
 		return o.Cgroup.Play(a)
+	case plan.SweepCgroup:
+		return b.sweep(o.Cgroup, false)
+	case plan.SweepInside:
+		return b.sweep(o.Cgroup, true)
 	case plan.MapNested:
 		return b.mapNested(a)
 	case plan.Keep:
