@@ -209,6 +209,45 @@ func TestWhoKnockedAsksThroughTheSameDoor(t *testing.T) {
 	}
 }
 
+// What was asked for ahead is the scope, if it is the plan's; else the plan's comes
+// after it.
+func TestAScopeThatWasAskedForAheadIsThePlansOrIsFollowedByIt(t *testing.T) {
+	for _, direct := range []bool{true, false} {
+		units := make(chan string, 3)
+		bus := plan.Bus{Direct: direct, Address: systemd(t, func(c net.Conn, serial uint32, unit string) {
+			units <- unit
+			job := "/job/" + unit
+			c.Write(answer(methodDone, serial, "", "", "o", strs(job)))
+			c.Write(removed(job, unit, "done"))
+		})}
+		ahead := plan.Scope{Buses: []plan.Bus{bus}, Controllers: []string{"memory", "pids"}}
+		for _, tt := range []struct {
+			controllers []string
+			asked       int
+		}{{[]string{"memory", "pids"}, 1}, {[]string{"cpu", "memory", "pids"}, 2}} {
+			p := &Player{}
+			p.Knock(bus)
+			p.Ask(ahead)
+			seen := map[string]bool{<-units: true} // nobody has waited yet
+			if err := p.startScope(plan.Scope{Buses: ahead.Buses, Controllers: tt.controllers}); err != nil {
+				t.Error(err)
+			}
+			for len(units) > 0 {
+				seen[<-units] = true
+			}
+			if len(seen) != tt.asked || p.door != nil {
+				t.Errorf("%v, directly %v: asked for %d scopes, want %d", tt.controllers, direct, len(seen), tt.asked)
+			}
+		}
+	}
+	// Nobody is at the door, or at another one.
+	p := &Player{}
+	p.Ask(plan.Scope{Buses: []plan.Bus{{Address: "unix:path=/nonexistent"}}})
+	if p.door != nil {
+		t.Error("a door from nowhere")
+	}
+}
+
 func TestAUnitOfThatNameMeansAnother(t *testing.T) {
 	seen := map[string]bool{}
 	bus := systemd(t, func(c net.Conn, serial uint32, unit string) {
