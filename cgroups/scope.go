@@ -25,7 +25,10 @@ const (
 	busPath       = "/org/freedesktop/DBus"
 	jobRemoved    = "JobRemoved"
 	unitExists    = "org.freedesktop.systemd1.UnitExists"
+	stopUnit      = "StopUnit"
 	mostUnitTries = 5
+
+	lastSerial = 1<<31 - 1 // of no other call
 )
 
 // A BusError is how asking one systemd after the other went.
@@ -65,8 +68,11 @@ func (p *Player) startScope(a plan.Scope) error {
 			c.unit = ""
 		}
 		var wants []byte
+		var err error
 		if c.unit == "" {
-			wants = c.scope(direct, a.Controllers)
+			if wants, err = p.request(c, direct, a.Controllers); err != nil {
+				return err
+			}
 		}
 		for try := 0; ; try++ {
 			if err := c.say(wants); err != nil {
@@ -77,9 +83,37 @@ func (p *Player) startScope(a plan.Scope) error {
 			if !errors.As(err, &said) || said.name != unitExists || try == mostUnitTries {
 				return err
 			}
-			wants = c.scope(direct, a.Controllers)
+			if wants, err = p.request(c, direct, a.Controllers); err != nil {
+				return err
+			}
 		}
 	})
+}
+
+// request is what has systemd make a scope, which is stopped should nobox be gone
+// before it stands in it. systemd forgets a scope when its last process ends; of
+// one that had none by the time it came, it waits for that for ever.
+func (p *Player) request(c *conn, direct bool, controllers []string) ([]byte, error) {
+	wants := c.scope(direct, controllers)
+	if p.Guard != nil {
+		p.safe()
+		body := &writer{}
+		body.string(c.unit)
+		body.string("replace")
+		var err error
+		if p.release, err = p.Guard(c.fd, call(lastSerial, systemdName, systemdPath, systemdIface, stopUnit, "ss", body.b)); err != nil {
+			return nil, fmt.Errorf("nobody would stop the scope should nobox be killed: %w", err)
+		}
+	}
+	return wants, nil
+}
+
+// safe says that nobox stands in the scope, or that there will be none.
+func (p *Player) safe() {
+	if p.release != nil {
+		p.release()
+		p.release = nil
+	}
 }
 
 // scope is what has systemd make a scope: on a bus with what that has to hear
@@ -143,7 +177,8 @@ func (p *Player) Ask(s plan.Scope) {
 	if p.door == nil || len(s.Buses) == 0 || s.Buses[0].Address != p.address {
 		return
 	}
-	if p.door.write(p.door.scope(s.Buses[0].Direct, s.Controllers)) != nil {
+	wants, err := p.request(p.door, s.Buses[0].Direct, s.Controllers)
+	if err != nil || p.door.write(wants) != nil {
 		p.Leave()
 	}
 }

@@ -44,6 +44,11 @@ type Player struct {
 	life    int    // nobox's end of the pipe that the keeper watches
 	Systemd bool   // the cgroup is a scope's
 
+	// Guard has a process send a message by a socket should nobox end before it is
+	// released; nil for none.
+	Guard   func(socket int, message []byte) (release func(), err error)
+	release func()
+
 	door    *conn // to a systemd that was not asked yet, nil without one
 	address string
 }
@@ -75,7 +80,11 @@ func (p *Player) Play(a plan.Action) error {
 			return err
 		}
 		p.Systemd = true
-		return p.inScope()
+		if err := p.inScope(); err != nil {
+			return err
+		}
+		p.safe()
+		return nil
 	case plan.MakeCgroup:
 		if p.shared = a.In != ""; p.shared {
 			p.base = string(a.In)

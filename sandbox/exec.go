@@ -9,6 +9,7 @@ import (
 	"nobox/cgroups"
 	"nobox/host"
 	"nobox/plan"
+	"nobox/userns"
 )
 
 // scopeSignal is LANDLOCK_SCOPE_SIGNAL; linux/landlock.h.
@@ -170,7 +171,7 @@ func Exec(j Joined, x Options, h Hooks) (Result, *host.Facts, error) {
 	if err != nil {
 		return Result{}, f, err
 	}
-	r, err := attempt(j.with(x), f, p, h, -1, &cgroups.Player{})
+	r, err := attempt(j.with(x), f, p, h, -1, &cgroups.Player{Guard: userns.Guard})
 	return r, f, err
 }
 

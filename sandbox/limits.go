@@ -141,7 +141,7 @@ func cgroupQuestions(o *Options, q *host.Questions) {
 // will be a scope, it has asked systemd for that already, and the facts are what it
 // looked at before; systemd works on it while nobox looks at the rest of the machine.
 func knock(o *Options) (*cgroups.Player, *host.Facts) {
-	p := &cgroups.Player{}
+	p := &cgroups.Player{Guard: userns.Guard}
 	r, err := cgroup(o, nil)
 	if err != nil || !r.Asked() || r.Mode != cgroups.Auto && r.Mode != cgroups.Systemd || len(o.PreserveFDs) > 0 {
 		return p, nil // a descriptor of nobox's own would look like one of the caller's
