@@ -13,20 +13,32 @@ func Guard(socket int, message []byte) (release func(), err error) {
 		return nil, err
 	}
 	defer unix.Close(p[0])
-	pid, pidfd, err := cloneProgram(guardProgram(socket, message, p[0]), p[0], p[1], nil)
+	// It shares nobox's memory, as newuidmap does until it is that: a copy would cost
+	// both sides time.
+	pid := 0
+	r, err := newRegion(0) // place makes one that is large enough
+	if err == nil {
+		var m *childMem
+		if r, m, err = place(r, guardProgram(socket, message, p[0]), uintptr(p[0]), childMem{hostEnd: uintptr(p[1])}); err == nil {
+			pid, err = cloneHelper(r, m)
+		}
+	}
 	if err != nil {
 		unix.Close(p[1])
+		if r != nil {
+			r.free()
+		}
 		return nil, err
 	}
-	unix.Close(int(pidfd))
 	return func() {
 		unix.Kill(pid, unix.SIGKILL)
 		unix.Close(p[1])
 		for {
 			if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
-				return
+				break
 			}
 		}
+		r.free()
 	}, nil
 }
 
