@@ -253,17 +253,15 @@ func (p *Player) join(a plan.JoinCgroup) error {
 	if err != nil {
 		return err
 	}
-	fd, err := unix.Open(filepath.Join("/sys/fs/cgroup", at), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	// Beside the box's own command: where a box gives controllers to others below
+	// no process may stand in it, and one that stood there would keep it from that.
+	// But what another of the box's users made is not the caller's to enter.
+	if unix.Access(filepath.Join("/sys/fs/cgroup", own, "cgroup.procs"), unix.W_OK) != nil {
+		own = at
+	}
+	fd, err := unix.Open(filepath.Join("/sys/fs/cgroup", own), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
-	}
-	if given, _ := readAt(fd, "cgroup.subtree_control"); strings.TrimSpace(given) != "" {
-		// The box gives controllers to others below, and no process may stand in
-		// it: the command is born where the box's own is.
-		unix.Close(fd)
-		if fd, err = unix.Open(filepath.Join("/sys/fs/cgroup", own), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil {
-			return err
-		}
 	}
 	// What was read was of that process if it is still there.
 	if err := unix.PidfdSendSignal(a.FD, 0, nil, 0); err != nil {
