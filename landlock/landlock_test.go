@@ -43,9 +43,9 @@ func steps(root bool) []plan.Step {
 		}
 	}
 	tree(root, "/")
-	tree(true, "/work/deep")
-	tree(true, "/work")
-	tree(true, "/workshop")
+	tree(true, "/toil/deep")
+	tree(true, "/toil")
+	tree(true, "/toilshop")
 	tree(false, "/srv")
 	fs, copied := b.NewSlot(), b.NewSlot()
 	b.Inside("", "", plan.NewFS{Type: "tmpfs", Into: fs})
@@ -61,7 +61,7 @@ func TestAWallIsWhatTheMountsAre(t *testing.T) {
 		return plan.LandlockRule{Path: at, Files: files, MayBeFile: file}
 	}
 	rules := func(files uint64) []plan.LandlockRule {
-		return []plan.LandlockRule{rule("/etc/hosts", files, true), rule("/tmp", files, false), rule("/work", files, true), rule("/workshop", files, true)}
+		return []plan.LandlockRule{rule("/etc/hosts", files, true), rule("/tmp", files, false), rule("/toil", files, true), rule("/toilshop", files, true)}
 	}
 	tests := []struct {
 		name  string
