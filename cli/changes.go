@@ -366,7 +366,11 @@ func rmOwned(inv *Invocation) int {
 			{Source: exe, Target: "/run/nobox-itself", ReadOnly: true, From: "rm-owned"},
 			{Source: abs, Target: "/run/owned", Flat: true, From: "rm-owned " + show(dir)},
 		}}
-	r, f, err := sandbox.Run(o, sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }})
+	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }}
+	if !inv.HandBack {
+		h.Empty = abs
+	}
+	r, f, err := sandbox.Run(o, h)
 	if err != nil {
 		sayFailure(sandbox.Diagnose(err, o, f))
 		return exitCode(err)

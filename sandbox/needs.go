@@ -35,6 +35,9 @@ func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box) (rules []p
 		// It is removed, and so is the one that it is in if it was the last.
 		rule(filepath.Dir(filepath.Dir(h.Named)), landlock.RemoveDir)
 	}
+	if h.Empty != "" {
+		rule(filepath.Dir(h.Empty), landlock.RemoveDir)
+	}
 	if o.OverlayDir != "" {
 		rule(o.OverlayDir, look)
 		if h.Review {

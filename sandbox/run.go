@@ -85,6 +85,7 @@ type Hooks struct {
 	// What whoever runs the box does once it has ended, and nobox is to be able to.
 	Named  string // the directory in which the box's name is kept is cleared; "" for none
 	Review bool   // the changes kept may be written back
+	Empty  string // a directory that is removed, for it is empty by then; "" for none
 }
 
 // Attaching is what a detached box has for those who attach to it.
