@@ -47,6 +47,13 @@ type HomeLink struct {
 	To   plan.HostPath
 }
 
+// Unseen is a path that could not be looked at. A box that took it for nothing
+// could lack what hides, masks or protects it.
+type Unseen struct {
+	Path string
+	Err  error
+}
+
 // Kind is what stands at a path.
 type Kind uint8
 
@@ -122,6 +129,7 @@ type Facts struct {
 	OwnDirs   []string        // of nobox's configuration and state, there or not, not resolved
 	OwnFile   string          // nobox's configuration, there or not: it may be a link
 	Mounts    Mounts
+	Unseen    Unseen        // the first of what could not be looked at, for no reason that says what is there
 	NoAttrs   bool          // the answer to Keep: its file system has no user.* attributes
 	KeepErr   error         // and why the caller cannot make anything in it
 	Secrets   FileFact      // the caller's list; an Err of ENOENT is none

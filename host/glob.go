@@ -174,21 +174,30 @@ func (w *globber) dir(at, host string, states []int) {
 	if literal {
 		for _, i := range states {
 			var st unix.Stat_t
-			if unix.Fstatat(unix.AT_FDCWD, join(host, "/"+w.segs[i]), &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT) == nil {
+			name := join(at, "/"+w.segs[i])
+			switch err := lstat(join(host, "/"+w.segs[i]), &st); {
+			case err == nil:
 				visit(w.segs[i], st.Mode&unix.S_IFMT)
+			case !tells(err):
+				w.fail(err, name)
 			}
 		}
 		return
 	}
 	entries, err := os.ReadDir(host)
 	if err != nil {
-		if w.fact.Err == nil {
-			w.fact.Err, w.fact.At = unwrap(err), plan.BoxPath(at)
-		}
+		w.fail(unwrap(err), at)
 		return
 	}
 	for _, e := range entries {
 		visit(e.Name(), modeOf(e.Type()))
+	}
+}
+
+// fail keeps the first error, or the first that says nothing of what is there.
+func (w *globber) fail(err error, at string) {
+	if w.fact.Err == nil || tells(w.fact.Err) && !tells(err) {
+		w.fact.Err, w.fact.At = err, plan.BoxPath(at)
 	}
 }
 

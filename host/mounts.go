@@ -20,11 +20,19 @@ type Mount struct {
 // Mounts are the host's, in the order in which they were made.
 type Mounts []Mount
 
-// mounts reads what is mounted; nil if that cannot be told.
-func mounts() Mounts {
-	fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+const mountinfoFile = "/proc/self/mountinfo"
+
+// probeMounts reads what is mounted.
+func (f *Facts) probeMounts() {
+	text, err := readMounts()
+	f.unseen(mountinfoFile, err)
+	f.Mounts = parseMounts(text)
+}
+
+func readMounts() (string, error) {
+	fd, err := unix.Open(mountinfoFile, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return "", err
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 0, 16<<10)
@@ -37,10 +45,10 @@ func mounts() Mounts {
 			continue
 		}
 		if err != nil {
-			return nil
+			return "", err
 		}
 		if n == 0 {
-			return parseMounts(string(buf))
+			return string(buf), nil
 		}
 		buf = buf[:len(buf)+n]
 	}

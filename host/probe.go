@@ -50,7 +50,9 @@ func Probe(q Questions) Facts {
 			f.StreamFiles[fd] = kindOf(&st) == File || kindOf(&st) == CharDev
 		}
 	}
-	f.Exe = plan.HostPath(Binary())
+	exe, err := os.Readlink("/proc/self/exe")
+	f.unseen("/proc/self/exe", unwrap(err))
+	f.Exe = plan.HostPath(strings.TrimSuffix(exe, deleted))
 	f.OwnDirs, f.OwnFile = ownDirs(f.Home, f.UID), configFile(f.Home)
 	if q.Secrets {
 		f.SecretsAt, f.Secrets.Err = configDir(f.Home), unix.ENOENT
@@ -76,9 +78,9 @@ func Probe(q Questions) Facts {
 		}
 	}
 	if q.Ahead != nil {
-		f.Mounts = q.Ahead.Mounts
+		f.Mounts, f.Unseen = q.Ahead.Mounts, q.Ahead.Unseen
 	} else {
-		f.Mounts = mounts()
+		f.probeMounts()
 	}
 	if q.Keep != "" {
 		// Of one that could be there ENODATA is said; xattr(7).
@@ -106,7 +108,8 @@ func Probe(q Questions) Facts {
 // LookAhead looks at no more than what limits need to know, for who asks systemd
 // before all else is known. named is as Questions.Cgroup.
 func LookAhead(named string) *Facts {
-	f := &Facts{Mounts: mounts()}
+	f := &Facts{}
+	f.probeMounts()
 	f.UID = uint32(unix.Getuid())
 	f.RealRoot = f.UID == 0 && initialUserns()
 	f.Cgroups = f.cgroups(named)
@@ -119,7 +122,40 @@ func Binary() string {
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSuffix(exe, " (deleted)")
+	return strings.TrimSuffix(exe, deleted)
+}
+
+// deleted is what the kernel adds to the path of a file that has none any more;
+// proc_pid_exe(5).
+const deleted = " (deleted)"
+
+// unseen keeps the first of what could not be looked at.
+func (f *Facts) unseen(name string, err error) {
+	if f.Unseen.Err == nil && !tells(err) {
+		f.Unseen = Unseen{Path: name, Err: err}
+	}
+}
+
+// tells says whether the result of looking at a path says what is there, or that
+// nothing is, for the caller; path_resolution(7). A file system whose server is
+// gone for good (ENOTCONN) has nothing. An error of a disk, or of a kernel short
+// of memory, says nothing.
+func tells(err error) bool {
+	switch err {
+	case nil, unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENAMETOOLONG, unix.ENOTCONN, ErrLeaves:
+		return true
+	}
+	return false
+}
+
+// lstat looks at a path as it is, without an automount, and again if a signal
+// of the runtime's came between on a slow file system.
+func lstat(name string, st *unix.Stat_t) error {
+	for {
+		if err := unix.Fstatat(unix.AT_FDCWD, name, st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // Look answers the further questions of q that name paths.
@@ -132,7 +168,9 @@ func (f *Facts) Look(q Questions) {
 	known := make(map[string]bool, 16)
 	for _, p := range q.Places {
 		if _, done := f.Places[p]; !done {
-			f.Places[p] = place(p, known)
+			pf := place(p, known)
+			f.unseen(join(string(p.Base), p.Path), pf.Err)
+			f.Places[p] = pf
 		}
 	}
 	for _, d := range q.Lists {
@@ -148,7 +186,9 @@ func (f *Facts) Look(q Questions) {
 			f.Globs = map[Glob]GlobFact{}
 		}
 		if _, done := f.Globs[g]; !done {
-			f.Globs[g] = glob(g, q.Shown)
+			found := glob(g, q.Shown)
+			f.unseen(string(found.At), found.Err)
+			f.Globs[g] = found
 		}
 	}
 	for _, p := range q.Files {
@@ -264,6 +304,7 @@ func (f *Facts) probeHomes() {
 			continue
 		}
 		s := source(h)
+		f.unseen(h, s.Err)
 		if s.Err != nil || s.Kind != Dir || s.Resolved == "/" {
 			continue
 		}
@@ -397,7 +438,7 @@ func place(p Place, known map[string]bool) PlaceFact {
 			continue
 		}
 		var st unix.Stat_t
-		if err := unix.Fstatat(unix.AT_FDCWD, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+		if err := lstat(name, &st); err != nil {
 			f.Resolved = plan.BoxPath(path.Join("/", cur, c, path.Join(rest...)))
 			f.Kind = None
 			if err != unix.ENOENT {
@@ -425,6 +466,10 @@ func place(p Place, known map[string]bool) PlaceFact {
 				f.Symlink = true
 			}
 			to, err := os.Readlink(name)
+			if err = unwrap(err); err == unix.EINVAL {
+				rest = append([]string{c}, rest...) // it is no link any more
+				continue
+			}
 			if err != nil {
 				f.Err, f.Kind = err, None
 				return f
@@ -461,7 +506,7 @@ func list(dir string) (f ListFact) {
 	for _, e := range entries {
 		var st unix.Stat_t
 		name := join(dir, "/"+e.Name())
-		if unix.Fstatat(unix.AT_FDCWD, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT) != nil {
+		if lstat(name, &st) != nil {
 			continue // gone, or closed
 		}
 		x := ListEntry{Name: e.Name(), Kind: kindOf(&st), Perm: st.Mode & 0o7777}
@@ -478,7 +523,7 @@ func list(dir string) (f ListFact) {
 // node looks at a path of the host as it is.
 func node(name string) PlaceFact {
 	var st unix.Stat_t
-	if err := unix.Fstatat(unix.AT_FDCWD, name, &st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+	if err := lstat(name, &st); err != nil {
 		if err == unix.ENOENT {
 			err = nil
 		}

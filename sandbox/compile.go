@@ -22,6 +22,10 @@ import (
 //
 // Preconditions: f answers QuestionsOf(o) and MoreQuestions(o, f).
 func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
+	if u := f.Unseen; u.Err != nil {
+		return nil, &Error{What: "look at " + plan.Quote(u.Path), Cause: u.Err,
+			Hints: []string{"a box that took it for nothing could be weaker than asked for; what is wrong there: ls -ld " + plan.Quote(u.Path)}}
+	}
 	if o.Tier == TierLandlock {
 		return compileAlone(o, f)
 	}

@@ -447,3 +447,16 @@ func TestARefusedFactGivesAPlanWithoutIt(t *testing.T) {
 		}
 	}
 }
+
+// What could not be looked at could be what a box is to hide, whatever it is.
+func TestAPathThatCannotBeLookedAtIsNotTakenForNothing(t *testing.T) {
+	f := nstest.Facts()
+	f.Unseen = host.Unseen{Path: "/home", Err: unix.EIO}
+	for _, o := range []Options{{Command: []string{"id"}}, {Command: []string{"id"}, Rootfs: "/root"}, {Command: []string{"id"}, Tier: TierLandlock}} {
+		p, err := Compile(o, f)
+		var e *Error
+		if p != nil || !errors.As(err, &e) || e.What != "look at /home" || e.Cause != unix.EIO || len(e.Hints) == 0 {
+			t.Errorf("%+v: %v, %v", o, p, err)
+		}
+	}
+}
