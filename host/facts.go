@@ -144,7 +144,7 @@ type Facts struct {
 	IPv6Loopback bool // ::1 is there
 
 	Streams     terminal.Streams
-	StreamFiles [3]bool // the streams that are regular files or devices
+	StreamFiles [3]StreamFile
 
 	// What the caller handed over; package caller.
 	SignalsIgnored, SignalsBlocked uint64

@@ -45,10 +45,7 @@ func Probe(q Questions) Facts {
 		f.Caps = effectiveCaps()
 	}
 	for fd := range f.StreamFiles {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil {
-			f.StreamFiles[fd] = kindOf(&st) == File || kindOf(&st) == CharDev
-		}
+		f.StreamFiles[fd] = streamFile(fd)
 	}
 	exe, err := os.Readlink("/proc/self/exe")
 	f.unseen("/proc/self/exe", unwrap(err))
@@ -384,6 +381,40 @@ func source(name string) SourceFact {
 		return SourceFact{Err: err}
 	}
 	return SourceFact{Resolved: plan.HostPath(resolved), Kind: kindOf(&st), Rdev: uint64(st.Rdev), Perm: st.Mode & 0o7777}
+}
+
+// A StreamFile is what a stream leads to that a program can open anew, by
+// /proc/self/fd, for more than it was opened for: the mount that counts then is the
+// caller's, not one of the box's.
+type StreamFile uint8
+
+const (
+	StreamElse    StreamFile = iota // a pipe, a socket, or nothing
+	StreamRead                      // a file or a device, opened for reading alone
+	StreamWritten                   // one opened for writing, or /dev/null
+	StreamDir                       // a directory
+)
+
+func streamFile(fd int) StreamFile {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return StreamElse
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return StreamDir
+	case unix.S_IFCHR:
+		if st.Rdev == unix.Mkdev(1, 3) {
+			return StreamWritten
+		}
+	case unix.S_IFREG, unix.S_IFBLK:
+	default:
+		return StreamElse
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
+		return StreamRead
+	}
+	return StreamWritten
 }
 
 func kindOf(st *unix.Stat_t) Kind {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"nobox/host"
 	"nobox/plan"
 )
 
@@ -73,22 +74,25 @@ func Rights(abi int) (fs, net, scoped uint64) {
 // Wall is the step for a box whose view the steps have made: nothing is written
 // to but what is mounted read-write, and neither abstract sockets nor signals
 // leave the box. Without files it is about the latter alone: a process under
-// rules for files cannot mount. streams are those of the caller's that are files:
-// they are the command's as well, by /dev/stdout too. False means that this kernel has nothing to
-// offer.
-func Wall(abi int, steps []plan.Step, files bool, streams [3]bool) (plan.Landlock, bool) {
+// rules for files cannot mount. streams are the caller's: those that he opened for
+// writing can be written to by /dev/stdout too, the others by no name. False means that
+// this kernel has nothing to offer.
+func Wall(abi int, steps []plan.Step, files bool, streams [3]host.StreamFile) (plan.Landlock, bool) {
 	fs, _, scoped := Rights(abi)
 	w := plan.Landlock{Scoped: scoped}
 	// With ABI 1 no file could be moved to another directory any more.
 	if files && abi >= 2 {
 		places, all := writable(steps)
-		if !all {
+		// Where the root is writable a rule for it says nothing but that streams are
+		// not in it, if there are some to keep.
+		keep := slices.Contains(streams[:], host.StreamRead) || slices.Contains(streams[:], host.StreamDir)
+		if !all || keep {
 			w.Files = fs & Write
 			for _, p := range places {
 				w.Rules = append(w.Rules, plan.LandlockRule{Path: p.at, Files: w.Files, MayBeFile: p.mayBeFile})
 			}
 			for i, is := range streams {
-				if is {
+				if is == host.StreamWritten {
 					w.Streams[i] = w.Files & File
 				}
 			}
@@ -137,7 +141,7 @@ type writablePlace struct {
 }
 
 // writable are the places where something is mounted read-write, those below
-// another one left out; all says that the root itself is.
+// another one left out; all says that the root itself is, which then is the one.
 func writable(steps []plan.Step) (places []writablePlace, all bool) {
 	// By slot: a step fills two at most.
 	rw := make([]bool, 2*len(steps)+1)   // trees that are read-write
@@ -162,7 +166,7 @@ func writable(steps []plan.Step) (places []writablePlace, all bool) {
 		}
 	}
 	if rw[root] {
-		return nil, true
+		return []writablePlace{{at: "/"}}, true
 	}
 	slices.SortStableFunc(places, func(a, b writablePlace) int { return strings.Compare(string(a.at), string(b.at)) })
 	kept := places[:0]

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"nobox/host"
 	"nobox/plan"
 )
 
@@ -81,9 +82,28 @@ func TestAWallIsWhatTheMountsAre(t *testing.T) {
 		{"the root is writable, no scopes", 5, true, true, plan.Landlock{}, false},
 	}
 	for _, tt := range tests {
-		got, ok := Wall(tt.abi, steps(tt.root), tt.files, [3]bool{false, true, false})
+		got, ok := Wall(tt.abi, steps(tt.root), tt.files, [3]host.StreamFile{host.StreamElse, host.StreamWritten, host.StreamElse})
 		if ok != tt.ok || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, ok, tt.want)
+		}
+	}
+}
+
+// What a stream leads to is no part of the view, and a writable root takes none of it in.
+func TestAStreamThatIsOnlyReadIsNotWritten(t *testing.T) {
+	for _, is := range []host.StreamFile{host.StreamRead, host.StreamDir} {
+		streams := [3]host.StreamFile{is, host.StreamWritten, host.StreamElse}
+		for _, root := range []bool{false, true} {
+			got, ok := Wall(6, steps(root), true, streams)
+			if !ok || got.Files != Write || got.Streams != [3]uint64{0, WriteFile | Truncate} {
+				t.Errorf("%v, root %v: %+v", is, root, got)
+			}
+			if root && !reflect.DeepEqual(got.Rules, []plan.LandlockRule{{Path: "/", Files: Write}}) {
+				t.Errorf("%v: rules %+v", is, got.Rules)
+			}
+		}
+		if got, _ := Wall(6, steps(true), false, streams); got.Files != 0 {
+			t.Errorf("%v, it mounts: %+v", is, got)
 		}
 	}
 }

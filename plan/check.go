@@ -1724,6 +1724,10 @@ func (s *survey) writablePlaces() map[BoxPath]bool {
 			set(a.Into, !a.Attr.ReadOnly)
 		case CopyTree:
 			set(a.Into, is(a.Of) && (a.Attr == nil || !a.Attr.ReadOnly))
+		case AttachRoot:
+			if is(a.Tree) {
+				places["/"] = true
+			}
 		case Attach:
 			if is(a.Tree) {
 				places[a.At] = true

@@ -300,10 +300,10 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 		switch {
 		case f.Streams.TTY[fd] && terminal:
 			wall.Streams[fd] = landlock.ReadFile | landlock.WriteFile | landlock.IoctlDev
-		case f.Streams.TTY[fd], !is:
+		case f.Streams.TTY[fd], is == host.StreamElse, is == host.StreamDir:
 		case fd == 0:
 			wall.Streams[fd] = landlock.ReadFile
-		default:
+		case is == host.StreamWritten:
 			wall.Streams[fd] = landlock.WriteFile | landlock.Truncate
 		}
 	}

@@ -371,7 +371,7 @@ func (d *die) facts(t nstest.Tree) *host.Facts {
 		f.Secrets = host.FileFact{Content: []byte(d.word("notes\n", "# x\n\n ~/notes \n/srv/data\n", "**/f*\n", "[\n", "..\n", "project/*.c"))}
 	}
 	f.LastCap = pick(d, 40, 41, 63)
-	f.StreamFiles = [3]bool{d.one(2), d.one(2), d.one(2)}
+	f.StreamFiles = [3]host.StreamFile{pick(d, host.StreamElse, host.StreamRead, host.StreamWritten, host.StreamDir), pick(d, host.StreamElse, host.StreamRead, host.StreamWritten), pick(d, host.StreamElse, host.StreamWritten)}
 	f.Landlock = pick(d, 6, 0, 1, 2, 3, 4, 5, 7)
 	f.Umask = pick(d, uint32(0o022), 0, 0o777)
 	f.NoFile = [2]uint64{pick(d, uint64(1024), 16), pick(d, ^uint64(0), 4096)}

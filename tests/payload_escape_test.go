@@ -231,9 +231,18 @@ func places() []probe {
 			}
 			return len(host) > 0, strings.Join(host, ", ")
 		}},
-		{"fd_names", "a descriptor of the caller's names its file", func(bait) (bool, string) {
+		{"stdin_write", shown, func(bait) (bool, string) {
+			// The file that is stdin, opened for reading alone, is on a mount of the caller's.
+			fd, err := unix.Open("/proc/self/fd/0", unix.O_WRONLY, 0)
+			if err != nil {
+				return false, err.Error()
+			}
+			unix.Close(fd)
+			return true, "opens for writing"
+		}},
+		{"fd_names", "a descriptor of the caller's names its file", func(b bait) (bool, string) {
 			for fd := range 3 {
-				if to, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil && strings.HasPrefix(to, "/") && to != "/dev/null" && !strings.HasPrefix(to, "/dev/pts/") && !strings.HasPrefix(to, "/dev/console") {
+				if to, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err == nil && strings.HasPrefix(to, "/") && to != "/dev/null" && to != b["stdin"] && !strings.HasPrefix(to, "/dev/pts/") && !strings.HasPrefix(to, "/dev/console") {
 					return true, to
 				}
 			}
