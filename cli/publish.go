@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 
@@ -117,11 +118,17 @@ func publishPath(v string) ([]sandbox.Publish, error) {
 	if len(v[:i]) > maxSocketPath {
 		return nil, longSocketPath(len(v[:i]))
 	}
+	if n := len(path.Base(v[:i])); n > maxSocketName {
+		return nil, longSocketName(n)
+	}
 	return []sandbox.Publish{{Path: v[:i], Box: n}}, nil
 }
 
 // maxSocketPath is what fits into sun_path; unix(7).
 const maxSocketPath = 107
+
+// maxSocketName leaves room for "/proc/self/fd/NUMBER/", by which it is bound.
+const maxSocketName = 88
 
 // publishAddress reads the address to listen at, IPv6 in brackets or, as docker
 // also takes it, without.

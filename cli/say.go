@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -437,10 +438,27 @@ func longSocketPath(n int) error {
 	return causef("%d bytes are too long a path for a socket: %d at most", n, maxSocketPath)
 }
 
+func longSocketName(n int) error {
+	return causef("%d bytes are too long a name for a socket here: %d at most", n, maxSocketName)
+}
+
 // ---- causes: --env-file
 
 func notAFile(name string) error {
 	return causef("%s is neither a file nor a pipe", show(name))
+}
+
+func silentFifo(waited time.Duration) error {
+	return causef("it is a fifo, and nobody has opened it for writing within %d s", int(waited.Seconds()))
+}
+
+// goneFile says why a box's variables cannot be had again.
+func goneFile(name string) error {
+	return causef("it was started with --env-file %s, which is no regular file and cannot be read again", show(name))
+}
+
+func onceFile(name string) error {
+	return &UsageError{Text: fmt.Sprintf("cannot read the variables (--env-file %s): with -d the nobox that stays reads them again, and it is no regular file", show(name))}
 }
 
 func bigFile(most int) error {

@@ -21,7 +21,8 @@ import (
 // request and one answer, each a message:
 //
 //	list                  a line for each port: PROTO BOX WHERE
-//	add PROTO BOX [PATH]  with a listening socket: nothing, or what is wrong
+//	add PROTO BOX [PATH]  with a listening socket, and with PATH the directory that
+//	                      it is in: nothing, or what is wrong
 //	close PROTO WHERE     nothing, or what is wrong
 //
 // PROTO is tcp, udp or unix, BOX the port inside, and WHERE an address and port
@@ -51,6 +52,15 @@ type served struct {
 type open struct {
 	Listed
 	io.Closer
+	port Port
+}
+
+func (o *open) close() {
+	o.Close()
+	if o.Proto == "unix" {
+		o.port.remove()
+		unix.Close(o.port.Dir)
+	}
 }
 
 func (o Listed) key() string { return o.Proto + " " + o.Where }
@@ -64,7 +74,7 @@ func (s *served) serve(p Port) error {
 		return errors.New("a descriptor that is none")
 	}
 	defer f.Close()
-	o := &open{Listed: Listed{Proto: "tcp", Box: p.Box}}
+	o := &open{Listed: Listed{Proto: "tcp", Box: p.Box}, port: p}
 	if p.UDP {
 		c, err := net.FilePacketConn(f)
 		if err != nil {
@@ -102,10 +112,7 @@ func (s *served) stop(key string) error {
 		return errors.New("nothing is published there")
 	}
 	delete(s.ports, key)
-	o.Close()
-	if o.Proto == "unix" {
-		os.Remove(o.Where)
-	}
+	o.close()
 	return nil
 }
 
@@ -115,7 +122,7 @@ func (s *served) stopAll() {
 	defer s.mu.Unlock()
 	for _, o := range s.ports {
 		if o.Proto == "unix" {
-			os.Remove(o.Where)
+			o.port.remove()
 		}
 	}
 }
@@ -139,13 +146,10 @@ type namespace struct{ dev, ino uint64 }
 // look up no other process's, and nobody gets a file of one that is above his own
 // (ioctl_nsfs(2), NS_GET_PARENT).
 func (n namespace) has(socket int) bool {
-	said, fd, err := receive(socket, maxRequest)
-	if err != nil || fd < 0 {
-		return false
-	}
-	defer unix.Close(fd)
+	said, fds, err := receive(socket, maxRequest)
+	defer closeAll(fds)
 	var st unix.Stat_t
-	return said == From && n.ino != 0 && unix.Fstat(fd, &st) == nil && st.Dev == n.dev && st.Ino == n.ino
+	return err == nil && len(fds) == 1 && said == From && n.ino != 0 && unix.Fstat(fds[0], &st) == nil && st.Dev == n.dev && st.Ino == n.ino
 }
 
 // From is the first message to a control socket, which comes with the file of the
@@ -174,7 +178,7 @@ func (s *served) answerRequests(fd int, from namespace) {
 }
 
 func (s *served) answer(c int) {
-	asked, fd, err := receive(c, maxRequest)
+	asked, fds, err := receive(c, maxRequest)
 	if err != nil {
 		return
 	}
@@ -187,74 +191,79 @@ func (s *served) answer(c int) {
 		err = s.stop(rest)
 	case "add":
 		var p Port
-		if p, err = parseAdd(rest, fd); err == nil {
+		if p, err = parseAdd(rest, fds); err == nil {
 			err = s.serve(p)
-			fd = -1 // it is closed, or has an owner
+			fds = nil // they are closed, or have an owner
 		}
 	default:
 		err = fmt.Errorf("%q is no request", kind)
 	}
-	if fd >= 0 {
-		unix.Close(fd)
-	}
+	closeAll(fds)
 	if err != nil {
 		text = err.Error()
 	}
 	unix.Sendto(c, []byte(text), unix.MSG_NOSIGNAL, nil)
 }
 
-// parseAdd reads PROTO BOX [PATH].
-func parseAdd(s string, fd int) (Port, error) {
+// parseAdd reads PROTO BOX [PATH], of a socket and, with a path, its directory.
+func parseAdd(s string, fds []int) (Port, error) {
 	f := strings.SplitN(s, " ", 3)
-	if fd < 0 || len(f) < 2 {
+	if len(f) < 2 || len(fds) != len(f)-1 || strings.Contains(f[0]+f[1], ":") {
 		return Port{}, errors.New("no port, or no socket")
 	}
-	return parseArg(strings.Join(append([]string{f[0], strconv.Itoa(fd)}, f[1:]...), ":"))
+	args := []string{f[0], strconv.Itoa(fds[0]), f[1]}
+	if len(f) == 3 {
+		args = append(args, strconv.Itoa(fds[1]), f[2])
+	}
+	return parseArg(strings.Join(args, ":"))
 }
 
-// receive reads one message, and the descriptor that came with it, or -1.
-func receive(c, most int) (text string, fd int, err error) {
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
+// receive reads one message, and the descriptors that came with it, at most two.
+func receive(c, most int) (text string, fds []int, err error) {
 	buf := make([]byte, most)
-	oob := make([]byte, unix.CmsgSpace(4))
+	oob := make([]byte, unix.CmsgSpace(2*4)) // of more the kernel closes the rest
 	for {
 		n, oobn, _, _, err := unix.Recvmsg(c, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return "", -1, err
+			return "", nil, err
 		}
-		fd := -1
-		if cs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(cs) == 1 {
-			if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
-				fd = fds[0]
-			}
+		cs, _ := unix.ParseSocketControlMessage(oob[:oobn])
+		for i := range cs {
+			some, _ := unix.ParseUnixRights(&cs[i])
+			fds = append(fds, some...)
 		}
-		return string(buf[:n]), fd, nil
+		return string(buf[:n]), fds, nil
 	}
 }
 
 // ---- the asking side
 
 // request puts a request to a forwarder, by a connected socket.
-func request(c int, text string, fd int) (string, error) {
+func request(c int, text string, fds ...int) (string, error) {
 	var oob []byte
-	if fd >= 0 {
-		oob = unix.UnixRights(fd)
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
 	}
 	if err := unix.Sendmsg(c, []byte(text), oob, nil, unix.MSG_NOSIGNAL); err != nil {
 		return "", err
 	}
-	answer, other, err := receive(c, maxList)
-	if other >= 0 {
-		unix.Close(other)
-	}
+	answer, others, err := receive(c, maxList)
+	closeAll(others)
 	return answer, err
 }
 
 // List is what the forwarder at the other end of c publishes.
 func List(c int) (all []Listed, err error) {
-	answer, err := request(c, "list", -1)
+	answer, err := request(c, "list")
 	if err != nil {
 		return nil, err
 	}
@@ -274,14 +283,14 @@ func List(c int) (all []Listed, err error) {
 
 // Add has the forwarder serve one more port, whose socket it takes over.
 func Add(c int, p Port) error {
-	proto, rest := "tcp", ""
+	proto, rest, fds := "tcp", "", []int{p.FD}
 	switch {
 	case p.UDP:
 		proto = "udp"
 	case p.Path != "":
-		proto, rest = "unix", " "+p.Path
+		proto, rest, fds = "unix", " "+p.Path, append(fds, p.Dir)
 	}
-	answer, err := request(c, "add "+proto+" "+strconv.Itoa(int(p.Box))+rest, p.FD)
+	answer, err := request(c, "add "+proto+" "+strconv.Itoa(int(p.Box))+rest, fds...)
 	if err == nil && answer != "" {
 		err = errors.New(answer)
 	}
@@ -290,7 +299,7 @@ func Add(c int, p Port) error {
 
 // Close has the forwarder serve a port no more.
 func Close(c int, l Listed) error {
-	answer, err := request(c, "close "+l.key(), -1)
+	answer, err := request(c, "close "+l.key())
 	if err == nil && answer != "" {
 		err = errors.New(answer)
 	}

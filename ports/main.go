@@ -2,6 +2,7 @@ package ports
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,7 +23,12 @@ type Port struct {
 	Box  uint16
 	UDP  bool
 	Path string // the socket's name in the file system, removed in the end
+	Dir  int    // a descriptor of the directory that it is in
 }
+
+// remove removes the socket from the directory that it was made in, whatever its
+// path leads to by now.
+func (p Port) remove() { unix.Unlinkat(p.Dir, filepath.Base(p.Path), 0) }
 
 // Args are the ports as arguments of the forwarder, which Main reads.
 func Args(ps []Port) []string {
@@ -37,7 +43,7 @@ func Args(ps []Port) []string {
 		}
 		s := kind + ":" + strconv.Itoa(p.FD) + ":" + strconv.Itoa(int(p.Box))
 		if p.Path != "" {
-			s += ":" + p.Path
+			s += ":" + strconv.Itoa(p.Dir) + ":" + p.Path
 		}
 		args = append(args, s)
 	}
@@ -46,7 +52,7 @@ func Args(ps []Port) []string {
 
 func parseArg(s string) (Port, error) {
 	bad := func() (Port, error) { return Port{}, fmt.Errorf("%q is no port", s) }
-	f := strings.SplitN(s, ":", 4)
+	f := strings.SplitN(s, ":", 5)
 	if len(f) < 3 {
 		return bad()
 	}
@@ -63,8 +69,12 @@ func parseArg(s string) (Port, error) {
 	case f[0] == "tcp" && len(f) == 3:
 	case f[0] == "udp" && len(f) == 3:
 		p.UDP = true
-	case f[0] == "unix" && len(f) == 4 && f[3] != "":
-		p.Path = f[3]
+	case f[0] == "unix" && len(f) == 5 && f[4] != "":
+		dir, err := strconv.ParseUint(f[3], 10, 31)
+		if err != nil {
+			return bad()
+		}
+		p.Dir, p.Path = int(dir), f[4]
 	default:
 		return bad()
 	}

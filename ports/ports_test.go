@@ -20,13 +20,13 @@ import (
 )
 
 func TestArgsAreReadAsTheyAreWritten(t *testing.T) {
-	ps := []Port{{FD: 7, Box: 80}, {FD: 8, Box: 53, UDP: true}, {FD: 9, Box: 65535, Path: "/run/a:b"}}
+	ps := []Port{{FD: 7, Box: 80}, {FD: 8, Box: 53, UDP: true}, {FD: 9, Box: 65535, Path: "/run/a:b", Dir: 10}}
 	for i, a := range Args(ps) {
 		if got, err := parseArg(a); err != nil || got != ps[i] {
 			t.Errorf("%q: %+v, %v", a, got, err)
 		}
 	}
-	for _, a := range []string{"", "tcp", "tcp:1", "tcp:1:0", "tcp:-1:80", "tcp:1:65536", "sctp:1:2", "tcp:1:2:x", "unix:1:2", "unix:1:2:", "tcp:99999999999:1"} {
+	for _, a := range []string{"", "tcp", "tcp:1", "tcp:1:0", "tcp:-1:80", "tcp:1:65536", "sctp:1:2", "tcp:1:2:x", "unix:1:2", "unix:1:2:", "unix:1:2:3", "unix:1:2:3:", "unix:1:2:x:/p", "unix:1:2:-1:/p", "tcp:99999999999:1"} {
 		if got, err := parseArg(a); err == nil {
 			t.Errorf("%q: %+v", a, got)
 		}
@@ -353,16 +353,54 @@ func TestTheOldestClientMakesRoom(t *testing.T) {
 	}
 }
 
+// A process that sends what nobody asked for does not use up the forwarder's
+// descriptors.
+func TestDescriptorsThatNobodyAskedForAreClosed(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(p[0])
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/user", &st); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := unix.Sendmsg(ends[0], []byte(From), unix.UnixRights(p[1], p[1], p[1]), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		if (namespace{st.Dev, st.Ino}).has(ends[1]) {
+			t.Error("the ends of a pipe are taken for a namespace")
+		}
+		if err := unix.Sendmsg(ends[0], []byte("list"), unix.UnixRights(p[1], p[1]), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		newServed().answer(ends[1])
+	}
+	unix.Close(p[1])
+	if n, err := unix.Read(p[0], make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("somebody holds the pipe: %d, %v", n, err)
+	}
+}
+
 func FuzzRequest(f *testing.F) {
-	for _, s := range []string{"tcp 80", "udp 53", "unix 80 /a b", "tcp", "unix 80", "control 80", "tcp 80 x", "tcp:1:2 3"} {
+	for _, s := range []string{"tcp 80", "udp 53", "unix 80 /a b", "tcp", "unix 80", "control 80", "tcp 80 x", "tcp:1:2 3", "unix 80:9:/a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		p, err := parseAdd(s, 77)
-		if err == nil && (p.FD != 77 || p.Box == 0) {
-			t.Errorf("%q is %+v", s, p)
+		for _, fds := range [][]int{{77}, {77, 78}} {
+			p, err := parseAdd(s, fds)
+			if err == nil && (p.FD != 77 || p.Box == 0 || (p.Path != "") != (len(fds) == 2) || p.Path != "" && p.Dir != 78) {
+				t.Errorf("%q with %v is %+v", s, fds, p)
+			}
 		}
-		if _, err := parseAdd(s, -1); err == nil {
+		if _, err := parseAdd(s, nil); err == nil {
 			t.Errorf("%q is taken without a socket", s)
 		}
 	})

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"nobox/cgroups"
 	"nobox/host"
@@ -27,7 +28,8 @@ func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box) (rules []p
 	}
 	for _, p := range box.Published() {
 		if p.Path != "" {
-			rule(filepath.Dir(p.Path), landlock.RemoveFile)
+			// The directory that is held, whatever its path leads to by now.
+			rule("/proc/self/fd/"+strconv.Itoa(p.Dir), landlock.RemoveFile)
 		}
 	}
 	if h.Named != "" {

@@ -16,7 +16,7 @@ import (
 // forwarded are the sockets of a published port.
 func forwarded(p userns.Published) (all []ports.Port) {
 	for _, fd := range p.FDs {
-		all = append(all, ports.Port{FD: fd, Box: p.Step.Box, UDP: p.Step.UDP, Path: p.Path})
+		all = append(all, ports.Port{FD: fd, Box: p.Step.Box, UDP: p.Step.UDP, Path: p.Path, Dir: p.Dir})
 	}
 	return all
 }
@@ -74,7 +74,8 @@ func (f Forwarder) PublishMore(box Options, more []Publish) (notes []string, err
 		for _, p := range all {
 			unix.Close(p.FD)
 			if p.Path != "" {
-				unix.Unlink(p.Path)
+				unix.Unlinkat(p.Dir, filepath.Base(p.Path), 0)
+				unix.Close(p.Dir)
 			}
 		}
 	}
@@ -102,6 +103,9 @@ func (f Forwarder) PublishMore(box Options, more []Publish) (notes []string, err
 				return nil, fmt.Errorf("the box's forwarder: %w", err)
 			}
 			unix.Close(p.FD)
+			if p.Path != "" {
+				unix.Close(p.Dir)
+			}
 		}
 		return notes, nil
 	}
@@ -110,6 +114,9 @@ func (f Forwarder) PublishMore(box Options, more []Publish) (notes []string, err
 		files := []int{control}
 		for _, p := range all {
 			files = append(files, p.FD)
+			if p.Path != "" {
+				files = append(files, p.Dir)
+			}
 		}
 		// A box that was started without -p has no routes for --client-address.
 		args := append([]string{ports.Name, ports.ControlArg(control)}, ports.Args(all)...)

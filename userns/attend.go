@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -230,7 +229,8 @@ func (b *Box) endAttendants() {
 			unix.Close(fd)
 		}
 		if l.path != "" {
-			os.Remove(l.path)
+			unix.Unlinkat(l.dir, filepath.Base(l.path), 0)
+			unix.Close(l.dir)
 		}
 	}
 	b.listening = nil
@@ -269,6 +269,7 @@ type listening struct {
 	fds   []int
 	ports []netip.AddrPort
 	path  string // absolute, of the socket in the file system
+	dir   int    // of the directory that it is in, with a path
 }
 
 // firstOwnFD is the lowest number a listening socket may have: those below are
@@ -283,11 +284,11 @@ const tries = 32
 func (b *Box) listen(a plan.Listen, from string) error {
 	l := listening{step: a, from: from}
 	if a.Path != "" {
-		fd, path, err := listenUnix(string(a.Path))
+		fd, dir, path, err := listenUnix(string(a.Path))
 		if err != nil {
 			return err
 		}
-		l.fds, l.path = []int{fd}, path
+		l.fds, l.dir, l.path = []int{fd}, dir, path
 		b.listening = append(b.listening, l)
 		return nil
 	}
@@ -405,33 +406,41 @@ func boundPort(fd int) (uint16, error) {
 	return 0, unix.EAFNOSUPPORT
 }
 
-// listenUnix makes a socket that only the caller can connect to.
-func listenUnix(path string) (fd int, abs string, err error) {
+// listenUnix makes a socket that only the caller can connect to. Its directory is
+// held: by its path a box could have it lead elsewhere by the time the socket is
+// removed, and a box that ran before could have left a link there.
+func listenUnix(path string) (fd, dir int, abs string, err error) {
 	if abs, err = filepath.Abs(path); err != nil {
-		return -1, "", err
+		return -1, -1, "", err
 	}
-	low, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, "", err
+	if dir, err = OpenOutside(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+		return -1, -1, "", err
 	}
-	fd, err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, firstOwnFD)
-	unix.Close(low)
-	if err != nil {
-		return -1, "", err
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	for _, n := range []*int{&fd, &dir} {
+		if err == nil {
+			low := *n
+			*n, err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, firstOwnFD)
+			unix.Close(low)
+		}
 	}
-	old := unix.Umask(0o177)
-	err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
-	unix.Umask(old)
+	base := filepath.Base(path)
+	if err == nil {
+		old := unix.Umask(0o177)
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + base})
+		unix.Umask(old)
+	}
 	if err == nil {
 		if err = unix.Listen(fd, backlog); err != nil {
-			os.Remove(abs)
+			unix.Unlinkat(dir, base, 0)
 		}
 	}
 	if err != nil {
 		unix.Close(fd)
-		return -1, "", err
+		unix.Close(dir)
+		return -1, -1, "", err
 	}
-	return fd, abs, nil
+	return fd, dir, abs, nil
 }
 
 // A Published port is where on the host a port of the box is.
@@ -441,6 +450,7 @@ type Published struct {
 	FDs  []int
 	At   []netip.AddrPort
 	Path string
+	Dir  int // of the directory of Path
 }
 
 // Published are the published ports, as they were bound.
@@ -448,7 +458,7 @@ func (b *Box) Published() []Published { return b.published() }
 
 func (b *Box) published() (ps []Published) {
 	for _, l := range b.listening {
-		ps = append(ps, Published{l.step, l.from, l.fds, l.ports, l.path})
+		ps = append(ps, Published{l.step, l.from, l.fds, l.ports, l.path, l.dir})
 	}
 	return ps
 }
@@ -494,8 +504,11 @@ func (b *Box) forwarderProgram(args []string, files []int, visible bool) *progra
 	l.call(unix.SYS_DUP3, control(), num(forwarderControl), num(0))
 	byItself := len(files) > 0
 	for _, p := range b.listening {
-		byItself = byItself || p.path != ""
 		files = append(files, p.fds...)
+		if p.path != "" {
+			byItself = true
+			files = append(files, p.dir)
+		}
 	}
 	l.call(unix.SYS_SETNS, num(b.userNS), hex(unix.CLONE_NEWUSER))
 	l.call(unix.SYS_SETNS, num(b.netNS), hex(unix.CLONE_NEWNET))

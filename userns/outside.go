@@ -16,7 +16,10 @@ var errLed = errors.New("a symbolic link is on the way, below the working direct
 // directory no symbolic link is followed: a box that ran there before may have
 // left one, in place of the file too, that leads to any file of the caller's.
 func OpenOutside(path string, flags int, perm uint32) (int, error) {
-	flags |= unix.O_CLOEXEC | unix.O_NOCTTY
+	flags |= unix.O_CLOEXEC
+	if flags&unix.O_PATH == 0 { // which openat2(2) takes nothing beside
+		flags |= unix.O_NOCTTY
+	}
 	rel := filepath.Clean(path)
 	if filepath.IsAbs(rel) {
 		cwd, err := os.Getwd()
