@@ -53,6 +53,17 @@ func TestAResolvConfThatChangesIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	is("[192.0.2.33:53]")
+	// What this process may not read, it knew before.
+	write("c", "nameserver 192.0.2.44\n")
+	if err := os.Chmod(filepath.Join(dir, "c"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "c"), filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		is("[192.0.2.33:53]")
+	}
 	if err := os.Remove(r.path); err != nil {
 		t.Fatal(err)
 	}

@@ -391,6 +391,30 @@ func TestCapabilitiesAreDockersForRootInsideAndNoneForOthers(t *testing.T) {
 	}
 }
 
+// Of /run there is more than the resolver's files.
+func TestTheNetworksProcessReadsWhereTheResolverWritesAlone(t *testing.T) {
+	for to, want := range map[string]string{
+		"":                                      "/etc /etc/resolv.conf",
+		"/run/systemd/resolve/stub-resolv.conf": "/etc /etc/resolv.conf /run/systemd/resolve",
+		"/run/resolv.conf":                      "/etc /etc/resolv.conf",
+		"/run/user/1000/resolv.conf":            "/etc /etc/resolv.conf",
+		"/mnt/wsl/resolv.conf":                  "/etc /etc/resolv.conf",
+	} {
+		tree := nstest.Host()
+		if to != "" {
+			tree = tree.With(nstest.Tree{to: nstest.File, resolvConf: nstest.Link(to)})
+		}
+		s := scene{o: Options{Command: []string{"true"}, Net: NetUser}, tree: tree}
+		var got []string
+		for _, r := range actions[plan.StartNet](s.plan(t))[0].Landlock.Rules {
+			got = append(got, string(r.Path))
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%q: %s", to, g)
+		}
+	}
+}
+
 func TestTheCallersLimitOnFilesComesBackUnlessAFlagSetsIt(t *testing.T) {
 	limits := func(u ...Ulimit) []plan.Rlimit {
 		return actions[plan.Rlimit](scene{o: Options{Command: []string{"id"}, Ulimits: u}}.plan(t))

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -123,9 +125,22 @@ func filterOf(o *Options, f *host.Facts, keep uint64) (plan.Filter, string, erro
 	return own, flagIf(o.AllowUserns, "--allow-userns"), nil
 }
 
-// readByNetwork is all that the network's process reads: where the resolver's
-// configuration is, and what it may lead to.
-var readByNetwork = [...]string{"/etc", "/run", "/etc/resolv.conf"}
+// resolvConf is all that the network's process reads, and readByNetwork where it
+// may do so: the file may be replaced.
+const resolvConf = "/etc/resolv.conf"
+
+var readByNetwork = [...]string{"/etc", resolvConf}
+
+// resolverDir is where a resolver's service writes what /etc/resolv.conf leads to,
+// and replaces it, "" if that is none of its own: /run has much else.
+func resolverDir(f *host.Facts) string {
+	to := f.Sources[resolvConf]
+	dir := path.Dir(string(to.Resolved))
+	if to.Err != nil || !strings.HasPrefix(dir, "/run/") || strings.HasPrefix(dir+"/", "/run/user/") {
+		return ""
+	}
+	return dir
+}
 
 // confine binds the network's process, which reads what the box sends and runs
 // outside: it can start no program, write to no file, and read few.
@@ -146,6 +161,9 @@ func confine(steps []plan.Step, f *host.Facts) error {
 				if f.Sources[p].Err == nil && f.Sources[p].Resolved != "" {
 					paths = append(paths, plan.BoxPath(p))
 				}
+			}
+			if dir := resolverDir(f); dir != "" {
+				paths = append(paths, plan.BoxPath(dir))
 			}
 			start.Landlock = landlock.Reader(f.Landlock, paths...)
 		}
