@@ -103,7 +103,7 @@ func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 
 // parseExec reads FLAGS NAME -- COMMAND.
 func parseExec(v *verb, args []string) (*Invocation, error) {
-	o := &Invocation{Verb: v.name, parsing: parsing{readFile: readEnvFile}}
+	o := &Invocation{Verb: v.name, parsing: parsing{readFile: (&envFiles{}).file}}
 	o.Options.StopTimeout = DefaultStopTimeout
 	fs := flagSet(args)
 	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
@@ -399,9 +399,9 @@ func execIn(inv *Invocation) int {
 	}
 	// What was relative to the directory that the box was started in still is.
 	gone := os.Chdir(string(e.Cwd)) != nil
-	box, err := Parse(args)
-	if err != nil || box.Verb != "" {
-		return cannot(fmt.Errorf("it was started by another version of nobox, or with other settings: %v", err))
+	box, err := ParseAgain(args)
+	if err != nil {
+		return cannot(err)
 	}
 	if gone {
 		box.Options.Cwd = sandbox.ShareHidden

@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"nobox/sandbox"
 )
@@ -16,41 +16,118 @@ import (
 // takes a quarter of the stack limit for arguments and environment, execve(2).
 const envFileMax = 16 << 20
 
-// readEnvFile reads a regular file, a pipe (/dev/stdin, a shell's <(...)), or
-// such a device as /dev/null and a terminal.
-func readEnvFile(name string) ([]byte, error) {
-	// Looked at before it is opened: to open a device may do something.
-	st, err := os.Stat(name)
-	if err != nil {
-		return nil, bare(err)
-	}
-	if !readable(st) {
-		return nil, notAFile(name)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, bare(err)
-	}
-	defer f.Close()
-	if st, err = f.Stat(); err != nil {
-		return nil, bare(err)
-	}
-	if !readable(st) {
-		return nil, notAFile(name)
-	}
-	var b bytes.Buffer
-	if _, err := io.Copy(&b, io.LimitReader(f, envFileMax+1)); err != nil {
-		return nil, bare(err)
-	}
-	if b.Len() > envFileMax {
-		return nil, bigFile(envFileMax)
-	}
-	return b.Bytes(), nil
+// envFiles reads the files of --env-file, each once: a command line is parsed a
+// second time over settings from files, and a pipe cannot be read again.
+type envFiles struct {
+	read  map[string][]byte
+	once  string // one that could not be read once more, "" if there is none
+	again bool   // the command line is that of a box that was started before
 }
 
-func readable(st fs.FileInfo) bool {
-	t := st.Mode().Type()
-	return t == 0 || t == fs.ModeNamedPipe || t == fs.ModeDevice|fs.ModeCharDevice
+func (r *envFiles) file(name string) ([]byte, error) {
+	if b, ok := r.read[name]; ok {
+		return b, nil
+	}
+	b, once, err := readEnvFile(name, r.again)
+	if once {
+		r.once = name
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.read == nil {
+		r.read = map[string][]byte{}
+	}
+	r.read[name] = b
+	return b, nil
+}
+
+// fifoPatience is how long nobody may have opened a fifo for writing. A box that ran
+// in the directory before may have left it there.
+const (
+	fifoPatience = 5 * time.Second
+	fifoLook     = 20 * time.Millisecond
+)
+
+// readEnvFile reads a regular file, a pipe (/dev/stdin, a shell's <(...)), or
+// such a device as /dev/null and a terminal. once says that what was read is gone;
+// with again there must be nothing of the kind.
+func readEnvFile(name string, again bool) (b []byte, once bool, err error) {
+	if again && (name == "/dev/stdin" || strings.HasPrefix(name, "/dev/fd/") || strings.HasPrefix(name, "/proc/self/fd/")) {
+		return nil, true, goneFile(name) // a descriptor of another process's
+	}
+	// Looked at before it is opened: to open a device may do something.
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		return nil, false, err
+	}
+	if !readable(&st) {
+		return nil, false, notAFile(name)
+	}
+	if again && readOnce(&st) {
+		return nil, true, goneFile(name)
+	}
+	// A fifo that nobody writes to does not keep nobox in open(2).
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	defer unix.Close(fd)
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, false, err
+	}
+	if !readable(&st) {
+		return nil, false, notAFile(name)
+	}
+	b, err = readToEnd(fd, st.Mode&unix.S_IFMT == unix.S_IFIFO)
+	return b, readOnce(&st), err
+}
+
+// readToEnd reads what comes from a descriptor that does not block.
+func readToEnd(fd int, fifo bool) (all []byte, err error) {
+	poll := func(atMost time.Duration) (hangUp bool) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		unix.Poll(fds, int(atMost.Milliseconds()))
+		return fds[0].Revents&unix.POLLHUP != 0
+	}
+	var begun time.Time // since when nobody has a fifo open for writing
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			poll(-time.Millisecond)
+		case err != nil:
+			return nil, err
+		case n > 0:
+			if all = append(all, buf[:n]...); len(all) > envFileMax {
+				return nil, bigFile(envFileMax)
+			}
+		case !fifo || len(all) > 0 || poll(0):
+			return all, nil
+		case begun.IsZero():
+			begun = time.Now()
+		case time.Since(begun) > fifoPatience:
+			return nil, silentFifo(fifoPatience)
+		default:
+			poll(fifoLook)
+		}
+	}
+}
+
+func readable(st *unix.Stat_t) bool {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFIFO, unix.S_IFCHR:
+		return true
+	}
+	return false
+}
+
+// readOnce says whether what is read is gone then: /dev/null is always empty.
+func readOnce(st *unix.Stat_t) bool {
+	kind := st.Mode & unix.S_IFMT
+	return kind == unix.S_IFIFO || kind == unix.S_IFCHR && st.Rdev != unix.Mkdev(1, 3)
 }
 
 // bare is the errno of an error of package os, whose words repeat the path.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,12 +95,13 @@ func TestEnvFilesAreFilesAndPipes(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for _, n := range []string{"file", "fifo"} {
-		if b, err := readEnvFile(name(n)); err != nil || string(b) != "A=B\n" {
-			t.Errorf("%s: %q, %v", n, b, err)
+		b, once, err := readEnvFile(name(n), false)
+		if err != nil || string(b) != "A=B\n" || once != (n == "fifo") {
+			t.Errorf("%s: %q, %v, %v", n, b, once, err)
 		}
 	}
-	if b, err := readEnvFile("/dev/null"); err != nil || len(b) != 0 {
-		t.Errorf("/dev/null: %q, %v", b, err)
+	if b, once, err := readEnvFile("/dev/null", true); err != nil || once || len(b) != 0 {
+		t.Errorf("/dev/null: %q, %v, %v", b, once, err)
 	}
 	if err := os.Truncate(name("file"), envFileMax+1); err != nil {
 		t.Fatal(err)
@@ -108,9 +111,65 @@ func TestEnvFilesAreFilesAndPipes(t *testing.T) {
 		name("nosuch"): "no such file or directory",
 		name("file"):   "the file is over 16 MiB",
 	} {
-		if b, err := readEnvFile(n); err == nil || err.Error() != want {
+		if b, _, err := readEnvFile(n, false); err == nil || err.Error() != want {
 			t.Errorf("%s: %d bytes, %v, want %s", n, len(b), err, want)
 		}
+	}
+}
+
+// A command line is parsed once more over the settings of files.
+func TestAPipeIsReadOnce(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go os.WriteFile(name, []byte("A=B\n"), 0)
+	files := envFiles{}
+	for range 2 {
+		if b, err := files.file(name); err != nil || string(b) != "A=B\n" || files.once != name {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+	again := envFiles{again: true}
+	if b, err := again.file(name); err == nil || again.once != name {
+		t.Errorf("a box that was started before: %q, %v", b, err)
+	}
+	if _, err := ParseAgain([]string{"--env-file", name, "--", "true"}); err == nil || !strings.Contains(err.Error(), "is no regular file") {
+		t.Error(err)
+	}
+	go os.WriteFile(name, []byte("A=B\n"), 0)
+	if _, err := Parse([]string{"-d", "--env-file", name, "--", "true"}); err == nil || !strings.Contains(err.Error(), "with -d the nobox that stays reads them again") {
+		t.Error(err)
+	}
+}
+
+// What is written in pieces is read to its end, and an end without a word is one.
+func TestAPipeIsReadToItsEnd(t *testing.T) {
+	for _, pieces := range [][]string{{}, {"A=B\n", "C=", "D\n"}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := make(chan bool)
+		go func() {
+			for _, p := range pieces {
+				io.WriteString(w, p)
+				<-next
+			}
+			w.Close()
+		}()
+		done := make(chan string)
+		go func() {
+			b, _, err := readEnvFile(fmt.Sprintf("/proc/self/fd/%d", r.Fd()), false)
+			done <- fmt.Sprintf("%s%v", b, err)
+		}()
+		for range pieces {
+			next <- true
+		}
+		if got, want := <-done, strings.Join(pieces, "")+"<nil>"; got != want {
+			t.Errorf("%q: %q", pieces, got)
+		}
+		r.Close()
 	}
 }
 

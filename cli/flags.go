@@ -459,7 +459,9 @@ From outside come only PATH, HOME, SHELL, TERM, COLORTERM, LANG, LC_*, TZ and NO
 		name: "env-file", arg: "FILE", repeat: true, takes: takesFile, group: groupProcess,
 		what: "read the variables",
 		help: "set the variables of FILE, a line K=V each",
-		long: `Sets the variables that FILE lists, a line each: K=V, or K alone to pass on the caller's. Empty lines, and lines that start with "#", do not count. There are no quotes and no escapes: what stands behind "=" is the value. -e wins over it.`,
+		long: `Sets the variables that FILE lists, a line each: K=V, or K alone to pass on the caller's. Empty lines, and lines that start with "#", do not count. There are no quotes and no escapes: what stands behind "=" is the value. -e wins over it.
+
+FILE may be a pipe as well, such as /dev/stdin or a shell's <(...), but not with -d, where it is read once more; nor is there nobox exec then. For a fifo to be opened by somebody who writes to it nobox waits 5 seconds.`,
 		set: func(v string, o *Invocation) error {
 			if v == "" {
 				return emptyPath()

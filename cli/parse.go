@@ -77,7 +77,29 @@ var (
 // Parse reads the arguments of a command line, the program's name left out. Its
 // error is a *UsageError. Besides --env-file it reads nothing but args.
 func Parse(args []string) (*Invocation, error) {
-	o, err := parse(args, readEnvFile)
+	var files envFiles
+	o, err := parseWith(args, files.file)
+	if err == nil && o.Detach && files.once != "" {
+		return nil, onceFile(files.once)
+	}
+	return o, err
+}
+
+// ParseAgain reads those of a box that was started before.
+func ParseAgain(args []string) (*Invocation, error) {
+	files := envFiles{again: true}
+	o, err := parseWith(args, files.file)
+	switch {
+	case files.once != "":
+		return nil, goneFile(files.once)
+	case err != nil || o.Verb != "":
+		return nil, fmt.Errorf("it was started by another version of nobox, or with other settings: %v", err)
+	}
+	return o, nil
+}
+
+func parseWith(args []string, readFile func(string) ([]byte, error)) (*Invocation, error) {
+	o, err := parse(args, readFile)
 	if err != nil || o.Verb != "" {
 		return o, err
 	}
@@ -85,7 +107,7 @@ func Parse(args []string) (*Invocation, error) {
 	if err := sandbox.CheckFiles(); err != nil {
 		return nil, err
 	}
-	return configured(o, args, profiles.Read(), readEnvFile)
+	return configured(o, args, profiles.Read(), readFile)
 }
 
 // configured is o with the settings of files below its own; o itself where

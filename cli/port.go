@@ -157,7 +157,8 @@ func port(inv *Invocation) int {
 		for _, a := range e.Args {
 			args = append(args, string(a))
 		}
-		box, err := Parse(args)
+		// Its variables do not matter here.
+		box, err := parseWith(args, func(string) ([]byte, error) { return nil, nil })
 		if err != nil || box.Verb != "" {
 			return cannot(fmt.Errorf("it was started by another version of nobox, or with other settings: %v", err))
 		}
