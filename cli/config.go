@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"nobox/plan"
 	"nobox/profiles"
 	"nobox/sandbox"
 )
@@ -289,19 +290,19 @@ func profileList(name string) (string, error) {
 	var b strings.Builder
 	for _, p := range list {
 		if name == "" {
-			row(&b, "  "+p.Name, 16, clean(p.About))
+			row(&b, "  "+p.Name, 16, plan.Printable(p.About))
 			continue
 		}
 		if p.Name != name {
 			continue
 		}
-		b.WriteString(clean(p.Name+": "+p.About) + "\n")
+		b.WriteString(plan.Printable(p.Name+": "+p.About) + "\n")
 		if p.Extends != "" {
-			b.WriteString("  extends " + clean(p.Extends) + "\n")
+			b.WriteString("  extends " + plan.Printable(p.Extends) + "\n")
 		}
 		for _, s := range p.Settings {
 			for _, v := range s.Values {
-				row(&b, "  "+clean(s.Key+" = "+show(v.Text)), 50, clean(s.At.String()))
+				row(&b, "  "+plan.Printable(s.Key+" = "+show(v.Text)), 50, plan.Printable(s.At.String()))
 			}
 		}
 		return b.String(), nil
@@ -320,7 +321,7 @@ func profileList(name string) (string, error) {
 func settingsText(set []fileSetting) string {
 	var b strings.Builder
 	for _, s := range set {
-		b.WriteString("setting: " + clean(s.at+": "+s.what) + "\n")
+		b.WriteString("setting: " + plan.Printable(s.at+": "+s.what) + "\n")
 	}
 	if b.Len() > 0 {
 		b.WriteByte('\n')

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nobox/doctor"
+	"nobox/plan"
 )
 
 // doctorTrials are the boxes to start besides the main one, as far as this
@@ -45,9 +46,9 @@ func doctorText(lines []doctor.Line, width int, colour bool) string {
 		case text == "":
 			text = l.Cause
 		}
-		wrapped(&b, ": "+clean(text), indent, indent+utf8.RuneCountInString(state), width)
+		wrapped(&b, ": "+plan.Printable(text), indent, indent+utf8.RuneCountInString(state), width)
 		for _, r := range l.Remedy {
-			b.WriteString(strings.Repeat(" ", indent) + painted("remedy: ", bold, colour) + clean(r) + "\n")
+			b.WriteString(strings.Repeat(" ", indent) + painted("remedy: ", bold, colour) + plan.Printable(r) + "\n")
 		}
 	}
 	return b.String()

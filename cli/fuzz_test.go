@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"nobox/plan"
 	"nobox/sandbox"
 )
 
@@ -48,7 +49,7 @@ func FuzzParse(f *testing.F) {
 			SayError(&b, err)
 			said := b.String()
 			for l := range strings.Lines(said) {
-				if !strings.HasPrefix(l, "nobox: ") || !utf8.ValidString(l) || clean(strings.TrimSuffix(l, "\n")) != strings.TrimSuffix(l, "\n") {
+				if !strings.HasPrefix(l, "nobox: ") || !utf8.ValidString(l) || plan.Printable(strings.TrimSuffix(l, "\n")) != strings.TrimSuffix(l, "\n") {
 					t.Fatalf("%q: %q", args, said)
 				}
 			}

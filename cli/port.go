@@ -204,7 +204,7 @@ func port(inv *Invocation) int {
 		if proto == "unix" {
 			proto = "tcp"
 		}
-		fmt.Fprintf(&b, "%d/%s -> %s\n", l.Box, proto, clean(l.Where))
+		fmt.Fprintf(&b, "%d/%s -> %s\n", l.Box, proto, plan.Printable(l.Where))
 	}
 	return write(b.String())
 }

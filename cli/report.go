@@ -67,7 +67,7 @@ func reportText(r *sandbox.Result) string {
 		line("counted", "by rusage: the command and those it waited for; there was no cgroup")
 	}
 	for _, to := range r.Refused {
-		line("refused", clean(to))
+		line("refused", plan.Printable(to))
 	}
 	return b.String()
 }

@@ -95,35 +95,8 @@ func say(w io.Writer, kind, text string) {
 func sayLine(b *strings.Builder, kind, text string) {
 	b.WriteString("nobox: ")
 	b.WriteString(kind)
-	b.WriteString(clean(text))
+	b.WriteString(plan.Printable(text))
 	b.WriteByte('\n')
-}
-
-// clean escapes what could drive a terminal, or break a line, wherever a text
-// came from. What show quoted it leaves alone.
-func clean(s string) string {
-	ok := true
-	for i := 0; ok && i < len(s); i++ {
-		ok = ' ' <= s[i] && s[i] <= '~'
-	}
-	if ok {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[0])
-		case strconv.IsPrint(r):
-			b.WriteString(s[:n])
-		default:
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-		s = s[n:]
-	}
-	return b.String()
 }
 
 // showMax is how much of a value an error repeats.
@@ -222,7 +195,7 @@ func emptyPath() error { return causef("the path is empty") }
 func tilde(v string) error {
 	return cause{
 		"the shell left the ~ as it is, which it replaces at the start of a word only",
-		`write "$HOME` + clean(v[1:min(len(v), showMax)]) + `", or "./~" for a directory of that name`,
+		`write "$HOME` + plan.Printable(v[1:min(len(v), showMax)]) + `", or "./~" for a directory of that name`,
 	}
 }
 
@@ -590,7 +563,7 @@ func onlyFlags(word string, right []string) error {
 
 func verbNotFirst(v *verb, given []string) error {
 	return &UsageError{Text: fmt.Sprintf("cannot %s (%s): the verb stands first and takes no flags: nobox %s",
-		v.name, clean(shellLine(given)), v.name)}
+		v.name, plan.Printable(shellLine(given)), v.name)}
 }
 
 func verbWord(v *verb, word string) error {

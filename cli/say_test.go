@@ -49,7 +49,7 @@ func TestNothingSaidDrivesATerminal(t *testing.T) {
 		{"\xff\x9b", `\xff\x9b`},
 		{`"\x1b"`, `"\x1b"`},
 	} {
-		if got := clean(c.in); got != c.want {
+		if got := plan.Printable(c.in); got != c.want {
 			t.Errorf("%q: %q, want %q", c.in, got, c.want)
 		}
 	}

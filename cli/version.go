@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nobox/doctor"
+	"nobox/plan"
 )
 
 // version and commit are set by the linker: -X nobox/cli.version=1.2.3.
@@ -26,7 +27,7 @@ func Version() string {
 		out += "commit " + commit + "\n"
 	}
 	release, features := doctor.Features()
-	return out + "Linux " + clean(release) + ": " + strings.Join(features, ", ") + "\n"
+	return out + "Linux " + plan.Printable(release) + ": " + strings.Join(features, ", ") + "\n"
 }
 
 // revision is the commit a binary without a version was built from.

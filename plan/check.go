@@ -26,7 +26,7 @@ func (e *CheckError) Error() string {
 	}
 	s += ": step " + strconv.Itoa(e.Index+1)
 	if e.Step.Do != nil {
-		s += ", " + printable(e.Step.Do.String())
+		s += ", " + Printable(e.Step.Do.String())
 	}
 	return s
 }

@@ -17,7 +17,7 @@ const width = 100
 func (p *Plan) String() string {
 	var b strings.Builder
 	for _, n := range p.Notes {
-		wrap(&b, "note: ", printable(n), "")
+		wrap(&b, "note: ", Printable(n), "")
 	}
 	if len(p.Notes) > 0 {
 		b.WriteByte('\n')
@@ -34,13 +34,13 @@ func (p *Plan) String() string {
 		case Keep:
 			keeps = true
 		}
-		text := printable(s.Do.String())
+		text := Printable(s.Do.String())
 		if s.From != "" {
-			text += " (" + printable(s.From) + ")"
+			text += " (" + Printable(s.From) + ")"
 		}
 		why := ""
 		if s.Why != "" {
-			why = "— " + printable(s.Why)
+			why = "— " + Printable(s.Why)
 		}
 		wrap(&b, lead, text, why)
 		if i == p.Init.After {
@@ -99,8 +99,9 @@ func wrap(b *strings.Builder, lead, text, why string) {
 	b.WriteByte('\n')
 }
 
-// printable escapes what a terminal would not print, and what is not UTF-8.
-func printable(s string) string {
+// Printable escapes what could drive a terminal or break a line, and what is not
+// UTF-8, wherever a text came from. What Quote made it leaves alone.
+func Printable(s string) string {
 	plain := true
 	for i := 0; plain && i < len(s); i++ {
 		plain = ' ' <= s[i] && s[i] <= '~'

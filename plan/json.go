@@ -66,7 +66,7 @@ func (e *encoder) step(s *Step) {
 	e.raw(`,"do":`)
 	e.string(lowerFirst(do.Type().Name()))
 	for _, m := range [...]struct{ key, value string }{
-		{"from", s.From}, {"why", s.Why}, {"needs", string(s.Needs)}, {"text", printable(s.Do.String())},
+		{"from", s.From}, {"why", s.Why}, {"needs", string(s.Needs)}, {"text", Printable(s.Do.String())},
 	} {
 		if m.value != "" {
 			e.raw(`,"` + m.key + `":`)
