@@ -454,6 +454,22 @@ func TestTheEntryFor32BitProgramsIsShut(t *testing.T) {
 	}
 }
 
+// putBusybox copies busybox to a path.
+func putBusybox(t *testing.T, to string) {
+	t.Helper()
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // busyboxRoot is a root directory of busybox alone.
 func busyboxRoot(t *testing.T) string {
 	t.Helper()
@@ -463,16 +479,6 @@ func busyboxRoot(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(busybox)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "bin/sh"), data, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	putBusybox(t, filepath.Join(dir, "bin/sh"))
 	return dir
 }

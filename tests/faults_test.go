@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -462,20 +461,8 @@ func TestAFloodOfDatagramsAndFramesOfChanceDoNoHarm(t *testing.T) {
 	}
 	c := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "-v", exe+":"+exe+":ro", "--", exe, clientOf,
 		"udpflood=192.0.2.1:0,30000", "garbage=192.0.2.1,10000", "tcp=192.0.2.1:7000", "udp=192.0.2.1:7000,1400", "hold=192.0.2.1:7000,10")
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var errs strings.Builder
-	c.Stderr = &errs
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s := bufio.NewScanner(out)
+	in, s := piped(t, c, &errs)
 	for _, want := range []string{"sent", "sent most: true", "hello", "1400", "open"} {
 		if s.Scan(); s.Text() != want {
 			t.Errorf("%q, want %q", s.Text(), want)
@@ -487,9 +474,8 @@ func TestAFloodOfDatagramsAndFramesOfChanceDoNoHarm(t *testing.T) {
 		t.Errorf("it takes %d MiB", mib)
 	}
 	in.Close()
-	var rest sync.WaitGroup
-	rest.Go(func() { io.Copy(io.Discard, out) })
-	rest.Wait()
+	for s.Scan() {
+	}
 	if err := c.Wait(); err != nil {
 		t.Error(err, errs.String())
 	}
@@ -546,11 +532,9 @@ func TestWhatABoxSendsLastWaitsForTheNetworksProcess(t *testing.T) {
 	}
 }
 
-// late stops the network's process of a box, has the box do something and end,
-// and has the process go on after that. It returns how long nobox takes from then.
-func late(t *testing.T, do string) time.Duration {
+// piped starts a command whose stdin is the first result, and whose lines are the second's.
+func piped(t *testing.T, c *exec.Cmd, stderr io.Writer) (io.WriteCloser, *bufio.Scanner) {
 	t.Helper()
-	c := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "--", "bash", "-c", "echo up; read -r; "+do)
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -559,11 +543,20 @@ func late(t *testing.T, do string) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Stderr = os.Stderr
+	c.Stderr = stderr
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	bufio.NewScanner(out).Scan()
+	return in, bufio.NewScanner(out)
+}
+
+// late stops the network's process of a box, has the box do something and end,
+// and has the process go on after that. It returns how long nobox takes from then.
+func late(t *testing.T, do string) time.Duration {
+	t.Helper()
+	c := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "--", "bash", "-c", "echo up; read -r; "+do)
+	in, out := piped(t, c, os.Stderr)
+	out.Scan()
 	// Of nobox's children pid 1 of the box alone has children.
 	var stopped []int
 	box := 0

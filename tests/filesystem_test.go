@@ -49,6 +49,30 @@ func TestReviewShowsTheChangesAndAsksOnTheTerminal(t *testing.T) {
 // hostileStarts is how many boxes are started while their root changes.
 const hostileStarts = 500
 
+// exchanging exchanges each of names below root for name.link, and back, over and
+// over. stop ends that and says how often it was done.
+func exchanging(root string, names []string) (stop func() int) {
+	var ended atomic.Bool
+	exchanged := make(chan int)
+	go func() {
+		n := 0
+		for !ended.Load() {
+			for _, name := range names {
+				for range 2 { // and back: one is a link at a time
+					if unix.Renameat2(unix.AT_FDCWD, root+"/"+name, unix.AT_FDCWD, root+"/"+name+".link", unix.RENAME_EXCHANGE) == nil {
+						n++
+					}
+				}
+			}
+		}
+		exchanged <- n
+	}()
+	return func() int {
+		ended.Store(true)
+		return <-exchanged
+	}
+}
+
 // CVE-2021-30465 and CVE-2024-45310 (runc): the directories of a root are
 // exchanged for links while a box starts on it.
 func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
@@ -64,15 +88,8 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 			}
 		}
 	}
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(busybox)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{root + "/bin/busybox": data, root + "/etc/hosts": nil, outside + "/etc/hosts": []byte("outside\n"), outside + "/secret": []byte("outside\n")} {
+	putBusybox(t, root+"/bin/busybox")
+	for name, content := range map[string][]byte{root + "/etc/hosts": nil, outside + "/etc/hosts": []byte("outside\n"), outside + "/secret": []byte("outside\n")} {
 		if err := os.WriteFile(name, content, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -87,21 +104,7 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 		}
 	}
 	before := everything(t, outside)
-	var stop atomic.Bool
-	exchanged := make(chan int)
-	go func() {
-		n := 0
-		for !stop.Load() {
-			for _, name := range names {
-				for range 2 { // and back: one is a link at a time
-					if unix.Renameat2(unix.AT_FDCWD, root+"/"+name, unix.AT_FDCWD, root+"/"+name+".link", unix.RENAME_EXCHANGE) == nil {
-						n++
-					}
-				}
-			}
-		}
-		exchanged <- n
-	}()
+	stop := exchanging(root, names)
 	started, refused := 0, 0
 	for i := range hostileStarts {
 		flags := []string{"-r", "--rootfs", root, "-v", share + ":/mnt/in"}
@@ -137,8 +140,7 @@ func TestARootThatExchangesItsDirectoriesForLinksLeadsNowhere(t *testing.T) {
 			t.Fatalf("start %d shows what is outside: %s", i, out)
 		}
 	}
-	stop.Store(true)
-	if n := <-exchanged; n < hostileStarts {
+	if n := stop(); n < hostileStarts {
 		t.Errorf("only %d exchanges in %d starts", n, hostileStarts)
 	}
 	// Neither says anything about the other: each must have happened, many times.
@@ -160,14 +162,6 @@ func TestMasksHoldWhateverTheRootHasInTheirPlace(t *testing.T) {
 	need(t, "userns", "busybox")
 	dir := scratch(t)
 	root, outside := dir+"/root", dir+"/outside"
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(busybox)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, d := range []string{"bin", "proc/sys/kernel", "proc/self", "sys/firmware", "dev/pts", "dev/shm", "tmp", "run", "var/tmp", "etc"} {
 		if err := os.MkdirAll(root+"/"+d, 0o755); err != nil {
 			t.Fatal(err)
@@ -177,15 +171,12 @@ func TestMasksHoldWhateverTheRootHasInTheirPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := []string{"dev/null", "dev/console", "dev/pts", "dev/ptmx", "dev/shm", "proc/kcore", "proc/keys", "proc/sysrq-trigger", "proc/sys", "proc/self", "sys/firmware", "etc/masked"}
-	for _, f := range append(slices.Clone(names), "bin/busybox") {
-		var content []byte
-		if f == "bin/busybox" {
-			content = data
-		}
+	putBusybox(t, root+"/bin/busybox")
+	for _, f := range names {
 		if st, err := os.Stat(root + "/" + f); err == nil && st.IsDir() {
 			continue
 		}
-		if err := os.WriteFile(root+"/"+f, content, 0o755); err != nil {
+		if err := os.WriteFile(root+"/"+f, nil, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,21 +189,7 @@ func TestMasksHoldWhateverTheRootHasInTheirPlace(t *testing.T) {
 		}
 	}
 	before := everything(t, outside)
-	var stop atomic.Bool
-	exchanged := make(chan int)
-	go func() {
-		n := 0
-		for !stop.Load() {
-			for _, name := range names {
-				for range 2 {
-					if unix.Renameat2(unix.AT_FDCWD, root+"/"+name, unix.AT_FDCWD, root+"/"+name+".link", unix.RENAME_EXCHANGE) == nil {
-						n++
-					}
-				}
-			}
-		}
-		exchanged <- n
-	}()
+	stop := exchanging(root, names)
 	const script = `B=/bin/busybox
 for f in /dev/null /proc/kcore /proc/keys /proc/timer_list; do if $B test -e $f; then $B stat -c "$f %t:%T" $f; fi; done
 $B stat -f -c '/proc %t' /proc; $B stat -f -c '/dev/pts %t' /dev/pts; $B stat -f -c '/sys %t' /sys
@@ -252,8 +229,7 @@ exit 42`
 			t.Fatalf("start %d: %s", i, out)
 		}
 	}
-	stop.Store(true)
-	if n := <-exchanged; n < hostileStarts {
+	if n := stop(); n < hostileStarts {
 		t.Errorf("only %d exchanges", n)
 	}
 	if started < hostileStarts/10 {

@@ -683,19 +683,7 @@ func TestTheNetworksProcessStaysSmall(t *testing.T) {
 	// More than there may be: as many as there are.
 	for _, what := range []string{"flood=192.0.2.1:7000,1000", "deaf=192.0.2.1:7001,2100", "flood=192.0.2.1:7000,1"} {
 		c := exec.Command(nobox, "-r", "--net=user", "--cwd=hidden", "--ulimit", "nofile=4096", "-v", exe+":"+exe+":ro", "--", exe, clientOf, what)
-		in, err := c.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Stderr = os.Stderr
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		s := bufio.NewScanner(out)
+		in, s := piped(t, c, os.Stderr)
 		s.Scan()
 		mib := memory(t, c.Process.Pid)
 		t.Logf("%s: %s connections, %d MiB at most", what, s.Text(), mib)
