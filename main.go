@@ -21,6 +21,9 @@ import (
 // run; runtime.LockOSThread would do the same for main, and start one more
 // thread for it.
 func init() {
+	if code := cli.CheckPrivileges(); code != 0 {
+		os.Exit(code)
+	}
 	if len(os.Args) > 0 && os.Args[0] == ports.Name { // nobox started it so
 		cli.ConfineForwarder()
 		os.Exit(ports.Main(os.Args[1:]))

@@ -17,6 +17,16 @@ import (
 	"nobox/userns"
 )
 
+// CheckPrivileges is the exit code where nobox must not run at all, and else 0. It
+// comes before the name that nobox was called by counts.
+func CheckPrivileges() int {
+	if err := sandbox.CheckPrivileges(); err != nil {
+		sayFailure(sandbox.Diagnose(err, sandbox.Options{}, nil))
+		return ExitCannot
+	}
+	return 0
+}
+
 // Main runs one command line, the program's name left out, and returns the
 // exit code.
 func Main(args []string) int {

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,6 +37,22 @@ func Confined(pid int) bool { return statusOf(strconv.Itoa(pid), "NoNewPrivs") =
 func MaySetGroups(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/setgroups")
 	return err != nil || strings.TrimSpace(string(b)) != "deny"
+}
+
+// Privileged says whether this program's file gave it what its caller has not: a
+// set-user-ID or set-group-ID bit, or capabilities; getauxval(3), AT_SECURE, which a
+// security module sets as well.
+func Privileged() bool {
+	const atSecure = 23 // linux/auxvec.h
+	auxv, err := unix.Auxv()
+	if err != nil || !slices.Contains(auxv, [2]uintptr{atSecure, 1}) {
+		return false
+	}
+	caps := func(field string) uint64 {
+		v, _ := strconv.ParseUint(statusField(field), 16, 64)
+		return v
+	}
+	return unix.Getuid() != unix.Geteuid() || unix.Getgid() != unix.Getegid() || unix.Getuid() != 0 && caps("CapPrm")&^caps("CapAmb") != 0
 }
 
 func statusField(name string) string { return statusOf("self", name) }

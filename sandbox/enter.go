@@ -90,6 +90,16 @@ type joinError struct {
 func (e *joinError) Error() string { return e.what + ": " + e.err.Error() }
 func (e *joinError) Unwrap() error { return e.err }
 
+// CheckPrivileges refuses to run with more rights than the caller's: whatever nobox
+// opens and makes by a path of his it does with his own.
+func CheckPrivileges() error {
+	if !host.Privileged() {
+		return nil
+	}
+	return &Error{What: "run with the rights of another user", Cause: errors.New("nobox's file has a set-user-ID or set-group-ID bit, or capabilities"),
+		Hints: []string{"nobox needs none: take them away (chmod ug-s FILE, setcap -r FILE); nobox doctor says what a box lacks"}}
+}
+
 // CheckOwnFile refuses to be run in a box by the file of the nobox outside.
 func CheckOwnFile() error {
 	if !host.Foreign() {

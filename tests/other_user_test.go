@@ -238,3 +238,77 @@ func pry(args []string) {
 	}
 	os.Exit(0)
 }
+
+// By a set-user-ID bit, which somebody may set to help with namespaces, a caller's
+// paths would be opened and made with another user's rights (CVE-2020-5291).
+func TestRootANoboxThatIsPrivilegedByItsFileDoesNothing(t *testing.T) {
+	need(t, "root", "userns")
+	dir, home, bin, _ := sharedHost(t)
+	secret, report := filepath.Join(dir, "secret"), filepath.Join(dir, "report")
+	if err := os.WriteFile(secret, []byte("A=secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []os.FileMode{os.ModeSetuid, os.ModeSetgid} {
+		if err := os.Chmod(bin, mode|0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"--net=none", "-r", "--report=" + report, "--env-file", secret, "--", "env"}, {"version"}} {
+			c := as(exec.Command(bin, args...), stranger)
+			c.Dir, c.Env = home, []string{"PATH=/usr/bin:/bin", "HOME=" + home}
+			out, err := c.CombinedOutput()
+			if err == nil || c.ProcessState.ExitCode() != 125 || !strings.HasPrefix(string(out), "nobox: cannot run with the rights of another user: ") {
+				t.Errorf("%v %q: %v\n%s", mode, args, err, out)
+			}
+			c = as(exec.Command(bin, "unix:0:80:1:/x"), stranger)
+			c.Args[0] = "nobox-ports"
+			if out, err := c.CombinedOutput(); err == nil || c.ProcessState.ExitCode() != 125 {
+				t.Errorf("%v, the forwarder: %v\n%s", mode, err, out)
+			}
+		}
+		if _, err := os.Lstat(report); err == nil {
+			t.Error("a report was made with root's rights")
+		}
+	}
+	if err := os.Chmod(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := as(exec.Command(bin, "version"), stranger).CombinedOutput(); err != nil {
+		t.Errorf("without the bits: %v\n%s", err, out)
+	}
+}
+
+// A login by pam_cap, or a service, may hand capabilities down in the inheritable and
+// ambient sets (CVE-2022-24769, CVE-2022-27650, CVE-2022-29162).
+func TestRootTheCallersCapabilitiesStayOutside(t *testing.T) {
+	need(t, "root", "userns")
+	_, home, bin, _ := sharedHost(t)
+	caps := func(name string, args ...string) string {
+		c := as(exec.Command(name, args...), stranger)
+		c.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_NET_RAW, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_ADMIN}
+		c.Dir, c.Env = "/", []string{"PATH=/usr/bin:/bin", "HOME=" + home}
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		var all []string
+		for line := range strings.Lines(string(out)) {
+			if name, set, ok := strings.Cut(strings.TrimSpace(line), ":\t"); ok && name != "CapBnd" && strings.HasPrefix(name, "Cap") {
+				all = append(all, strings.TrimLeft(set, "0"))
+			}
+		}
+		return strings.Join(all, " ")
+	}
+	const status = "/proc/self/status"
+	if got := caps("/bin/grep", "^Cap", status); got != "202002 202002 202002 202002" {
+		t.Fatalf("outside: %q", got)
+	}
+	for flags, want := range map[string]string{"-r": " a80425fb a80425fb ", "-c": "   ", "-r --as-pid-1": " a80425fb a80425fb ", "--tier=landlock": "   "} {
+		if flags == "--tier=landlock" && noLandlock(6) != "" {
+			continue
+		}
+		args := append(append([]string{"--net=none"}, strings.Fields(flags)...), "--", "/bin/grep", "^Cap", status)
+		if got := caps(bin, args...); got != want {
+			t.Errorf("%s: %q, want %q", flags, got, want)
+		}
+	}
+}
