@@ -221,15 +221,24 @@ func Valid(name string) error {
 	return nil
 }
 
+// ErrApart is a box none of whose processes that can be known are in its
+// namespaces.
+var ErrApart = errors.New("its command has gone into a user namespace of its own making, and there is no other process by which it could be joined")
+
 // Joinable is a process whose namespaces are the box's: its pid 1, if that is
 // the command, else a child of the reaper, which itself is closed to all. The
-// pidfd is the caller's to close. The error is ErrNone if the box ended.
+// pidfd is the caller's to close. The error is ErrNone if the box ended, ErrApart
+// if there is no such process.
 func (e Entry) Joinable() (Process, int, error) {
 	fd, err := e.Init.Open()
 	if err != nil {
 		return Process{}, -1, ErrNone
 	}
 	if !e.Reaper {
+		if !e.Init.below(e.Nested) {
+			unix.Close(fd)
+			return Process{}, -1, ErrApart
+		}
 		return e.Init, fd, nil
 	}
 	defer unix.Close(fd)
@@ -239,9 +248,11 @@ func (e Entry) Joinable() (Process, int, error) {
 		if p, fd, ok := e.child(); ok {
 			return p, fd, nil
 		}
-		n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 2)
-		if n > 0 || time.Now().After(limit) {
+		switch n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 2); {
+		case n > 0:
 			return Process{}, -1, ErrNone
+		case time.Now().After(limit):
+			return Process{}, -1, ErrApart
 		}
 	}
 }

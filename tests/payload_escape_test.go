@@ -472,6 +472,34 @@ func places() []probe {
 		}},
 		{"abstract_host", shown, func(b bait) (bool, string) { return dials("unix", "@"+b["abstract"]) }},
 		{"unix_path_home", shown, func(b bait) (bool, string) { return dials("unix", b["socket"]) }},
+		{"peer_pidfd", "before Linux 6.5 there is none", func(b bait) (bool, string) {
+			// A pidfd of who listens at a socket that the box is shown (SO_PEERPIDFD).
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err != nil {
+				return false, err.Error()
+			}
+			defer unix.Close(fd)
+			if err := unix.Connect(fd, &unix.SockaddrUnix{Name: b["socket"]}); err != nil {
+				return false, err.Error()
+			}
+			peer, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+			if err != nil {
+				return false, err.Error()
+			}
+			defer unix.Close(peer)
+			if err := unix.PidfdSendSignal(peer, 0, nil, 0); err == nil {
+				return true, "takes signals"
+			}
+			if _, err := unix.PidfdGetfd(peer, 0, 0); err == nil {
+				return true, "hands descriptors out"
+			}
+			for nr := uint(0xff01); nr <= 0xff0a; nr++ { // PIDFD_GET_*_NAMESPACE; linux/pidfd.h
+				if _, err := unix.IoctlRetInt(peer, nr); err == nil {
+					return true, "hands namespaces out"
+				}
+			}
+			return false, "it can do nothing"
+		}},
 		{"loopback_host", shown, func(b bait) (bool, string) { return dials("tcp", b["tcp"]) }},
 		{"loopback_gateway", "outside those addresses are somebody else's", func(b bait) (bool, string) {
 			_, port, _ := net.SplitHostPort(b["tcp"])
