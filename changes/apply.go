@@ -26,7 +26,8 @@ func (e *Conflict) Hint() string { return "--force overwrites it; nobox diff sho
 // Conflicts are the changes, of those that are wanted, that the host's own
 // changes stand against.
 func (s *Set) Conflicts(cs []Change) (out []Change) {
-	for _, c := range cs {
+	for i := range cs {
+		c := &cs[i]
 		// What is in a directory has times of its own, and apply itself changes a
 		// directory's. Where only bits differ that are not written back nothing is
 		// lost: an apply that was killed leaves that.
@@ -34,7 +35,7 @@ func (s *Set) Conflicts(cs []Change) (out []Change) {
 			continue
 		}
 		if after(c.ctime, c.layer.since) && s.log[string(c.Path)] != stamp(c.ctime) {
-			out = append(out, c)
+			out = append(out, *c)
 		}
 	}
 	return out
@@ -103,7 +104,11 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 	}
 	for _, l := range s.layers {
 		if err := l.clear("", false); err != nil {
-			return &Error{What: "prepare the changes of " + plan.Quote(string(l.source)), Cause: err}
+			e := &Error{What: "prepare the changes of " + plan.Quote(string(l.source)), Cause: err}
+			if err == unix.EACCES || err == unix.EPERM {
+				e.Hint_ = "files of mapped ids that you cannot read: " + handBack(s.Dir)
+			}
+			return e
 		}
 	}
 	notes, err := s.openLog()
@@ -115,14 +120,15 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 	// empty by then.
 	for i := len(cs) - 1; i >= 0; i-- {
 		if cs[i].Kind == Deleted {
-			if err := s.one(cs[i], notes); err != nil {
+			if err := s.one(&cs[i], notes); err != nil {
 				return err
 			}
 			done(cs[i])
 		}
 	}
 	var left error
-	for _, c := range cs {
+	for i := range cs {
+		c := &cs[i]
 		switch {
 		case c.Kind == Deleted:
 			continue
@@ -136,17 +142,24 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 		if err := s.one(c, notes); err != nil {
 			return err
 		}
-		done(c)
+		if c.Is.Type != "directory" {
+			done(*c)
+		}
 	}
 	// Directories get their modes and times when nothing more is made in them.
 	for i := len(cs) - 1; i >= 0; i-- {
-		if c := cs[i]; c.Is.Type == "directory" {
+		if c := &cs[i]; c.Is.Type == "directory" {
 			if err := c.layer.finishDir(c); err != nil {
-				return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: err}
+				return s.cannotApply(c, err)
 			}
+			done(*c)
 		}
 	}
 	for _, l := range s.layers {
+		// No change, but what the host makes of the file later would be one.
+		for _, rel := range l.same {
+			l.forget(rel, 0)
+		}
 		l.tidy("")
 	}
 	return left
@@ -157,6 +170,9 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 // and so deleted, once it is out of the upper layer.
 func (l *layer) clear(rel string, hides bool) error {
 	opaque, err := l.opaque(rel)
+	if !hides && (err == unix.EACCES || err == unix.ENAMETOOLONG) {
+		return nil // nothing of it is written back: List says so
+	}
 	if err != nil {
 		return err
 	}
@@ -204,7 +220,19 @@ func (l *layer) clear(rel string, hides bool) error {
 	return nil
 }
 
-func (s *Set) one(c Change, notes *os.File) error {
+// cannotApply is the error of a change that could not be written back.
+func (s *Set) cannotApply(c *Change, cause error) error {
+	e := &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: cause}
+	if errors.Is(cause, errNotMine) {
+		e.Hint_ = "the box gave it to a mapped id: " + handBack(s.Dir)
+	}
+	return e
+}
+
+// errNotMine is a change that cannot be taken out of the set.
+var errNotMine = errors.New("the directory that keeps it cannot be written")
+
+func (s *Set) one(c *Change, notes *os.File) error {
 	if c.layer.lower < 0 {
 		return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: fmt.Errorf("%s, which it is of, is gone", plan.Quote(string(c.layer.source)))}
 	}
@@ -215,7 +243,7 @@ func (s *Set) one(c Change, notes *os.File) error {
 		err = c.layer.write(c)
 	}
 	if err != nil {
-		return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: err}
+		return s.cannotApply(c, err)
 	}
 	note := func(rel string) {
 		if st, err := lstat(c.layer.lower, rel); err == nil {
@@ -231,7 +259,7 @@ func (s *Set) one(c Change, notes *os.File) error {
 }
 
 // remove takes a path of the host away.
-func (l *layer) remove(c Change) error {
+func (l *layer) remove(c *Change) error {
 	dir, name, err := parent(l.lower, c.rel)
 	if err != nil {
 		return err
@@ -260,10 +288,14 @@ func (l *layer) forget(rel string, flags int) error {
 		return err
 	}
 	defer unix.Close(dir)
-	if err := unix.Unlinkat(dir, name, flags); err != nil && err != unix.ENOENT {
+	switch err := unix.Unlinkat(dir, name, flags); err {
+	case nil, unix.ENOENT:
+		return nil
+	case unix.EACCES, unix.EPERM:
+		return errNotMine
+	default:
 		return err
 	}
-	return nil
 }
 
 // temporary is the name of what is not yet in its place. What an interrupted
@@ -271,7 +303,7 @@ func (l *layer) forget(rel string, flags int) error {
 const temporary = ".nobox-apply"
 
 // write puts what the box made in its place on the host.
-func (l *layer) write(c Change) error {
+func (l *layer) write(c *Change) error {
 	if c.rel == "" {
 		return nil // the source itself: finishDir
 	}
@@ -329,14 +361,14 @@ func (l *layer) write(c Change) error {
 
 // keepBits is a file's mode as it is written back: a set-user-ID bit that a box
 // set would be the caller's.
-func keepBits(c Change) uint32 {
+func keepBits(c *Change) uint32 {
 	if c.Is.Type == "file" {
 		return c.Is.Mode&0o777 | c.Was.Mode&c.Is.Mode&0o7000
 	}
 	return c.Is.Mode
 }
 
-func (l *layer) copyFile(dir int, tmp string, c Change) error {
+func (l *layer) copyFile(dir int, tmp string, c *Change) error {
 	from, err := openFile(l.upper, c.rel)
 	if err != nil {
 		return err
@@ -355,7 +387,7 @@ func (l *layer) copyFile(dir int, tmp string, c Change) error {
 	if err := copyData(to, from, st.Size); err != nil {
 		return bare(err)
 	}
-	own(fd, &st)
+	c.OwnerStays = !own(fd, &st)
 	if err := copyAttrs(fd, int(from.Fd())); err != nil {
 		return err
 	}
@@ -448,11 +480,14 @@ func dropAttrs(of, from int, attrs []string) error {
 	return nil
 }
 
-// own gives a file the owner that the box's has, where the caller may do that.
-func own(fd int, st *unix.Stat_t) {
-	if st.Uid != uint32(os.Getuid()) || st.Gid != uint32(os.Getgid()) {
-		unix.Fchown(fd, int(st.Uid), int(st.Gid))
+// own gives a file the owner that the box's has, and says whether the caller may
+// do that.
+func own(fd int, box *unix.Stat_t) bool {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Uid == box.Uid && st.Gid == box.Gid {
+		return true
 	}
+	return unix.Fchownat(fd, "", int(box.Uid), int(box.Gid), unix.AT_EMPTY_PATH) == nil
 }
 
 func bare(err error) error {
@@ -464,7 +499,7 @@ func bare(err error) error {
 }
 
 // setMode gives what is there the box's mode.
-func (l *layer) setMode(dir int, name string, c Change) error {
+func (l *layer) setMode(dir int, name string, c *Change) error {
 	if c.Is.Type == "directory" {
 		return nil // finishDir
 	}
@@ -473,6 +508,9 @@ func (l *layer) setMode(dir int, name string, c Change) error {
 		return err
 	}
 	defer unix.Close(fd)
+	if st, err := lstat(l.upper, c.rel); err == nil {
+		c.OwnerStays = !own(fd, &st)
+	}
 	if err := chmod(fd, keepBits(c)); err != nil {
 		return err
 	}
@@ -485,7 +523,7 @@ func chmod(fd int, mode uint32) error {
 }
 
 // finishDir gives a directory its mode.
-func (l *layer) finishDir(c Change) error {
+func (l *layer) finishDir(c *Change) error {
 	fd, err := openDir(l.lower, c.rel)
 	if err != nil {
 		if err == unix.EACCES {
@@ -503,6 +541,9 @@ func (l *layer) finishDir(c Change) error {
 		if err != nil {
 			return err
 		}
+	}
+	if st, err := lstat(l.upper, c.rel); err == nil && c.rel != "" {
+		c.OwnerStays = !own(fd, &st)
 	}
 	if err := unix.Fchmod(fd, c.Is.Mode); err != nil {
 		return err

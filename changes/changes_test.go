@@ -606,3 +606,70 @@ func TestALockIsOfTheDirectoryThatIsNamed(t *testing.T) {
 		t.Error("locked by nothing")
 	}
 }
+
+// A copy that is as the host's file is would hide what the host makes of that later.
+func TestWhatWasOnlyTouchedIsTakenOutAsWell(t *testing.T) {
+	s := newScene(t)
+	s.write(s.host+"/d/touched", "same")
+	s.must(os.Symlink("d", s.host+"/link"))
+	s.begin()
+	s.write(s.upper+"/d/touched", "same")
+	s.must(os.Symlink("d", s.upper+"/link"))
+	s.write(s.upper+"/new", "new")
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	s.write(s.host+"/d/touched", "later")
+	if got := s.list(); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+	if got := tree(t, s.upper); len(got) != 1 {
+		t.Errorf("left in the upper layer: %q", got)
+	}
+}
+
+// A box can make paths that no call takes. They are said, and keep nobody from
+// what lies elsewhere.
+func TestAPathThatIsTooLongIsSaidAndTheRestCanBeApplied(t *testing.T) {
+	s := newScene(t)
+	s.begin()
+	s.write(s.upper+"/a/f", "f")
+	s.must(os.Mkdir(s.upper+"/z", 0o755))
+	at, err := unix.Open(s.upper+"/z", unix.O_PATH, 0)
+	s.must(err)
+	name := strings.Repeat("n", 200)
+	for range 30 {
+		s.must(unix.Mkdirat(at, name, 0o755))
+		next, err := unix.Openat(at, name, unix.O_PATH, 0)
+		unix.Close(at)
+		s.must(err)
+		at = next
+	}
+	unix.Close(at)
+	set, err := Open(s.keep)
+	s.must(err)
+	defer set.Close()
+	cs, err := set.List()
+	var unread *Unread
+	if !errors.As(err, &unread) || !errors.Is(err, unix.ENAMETOOLONG) {
+		t.Fatal(err)
+	}
+	if len(err.Error()) > 400 || !strings.HasSuffix(err.Error(), "file name too long") || !strings.Contains(unread.Hint(), "nobox apply "+s.keep+" PATH") {
+		t.Errorf("%v; %s", err, unread.Hint())
+	}
+	for path, concerned := range map[string]bool{"/a": false, "/a/f": false, "": true, "/z": true, "/z/" + name: true, "/zz": false} {
+		if unread.Concerns([]string{s.host + path}) != concerned {
+			t.Errorf("%q: not %v", path, concerned)
+		}
+	}
+	cs, err = Select(cs, []string{s.host + "/a"})
+	s.must(err)
+	s.must(set.Apply(cs, false, func(Change) {}))
+	if b, err := os.ReadFile(s.host + "/a/f"); string(b) != "f" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, err := os.Stat(s.host + "/z"); err == nil {
+		t.Error("z was written back")
+	}
+	s.must(set.Discard())
+}

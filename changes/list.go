@@ -54,6 +54,8 @@ type Change struct {
 	inside bool   // deleted with a directory that is deleted, or hidden by one that is new
 	ctime  unix.Timespec
 	mtime  unix.Timespec // of a directory that was added
+
+	OwnerStays bool // set by Apply: who owns it in the box was not the caller's to give
 }
 
 // A Set is a directory of kept changes.
@@ -71,6 +73,7 @@ type layer struct {
 	upper  int // descriptor
 	lower  int // of the source, -1 if it is gone
 	since  unix.Timespec
+	same   []string // of the upper layer, what is as the host has it: a file that was only touched
 }
 
 // An Error is something about kept changes that cannot be done.
@@ -83,6 +86,52 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("cannot %s: %v", e.What, e.Cause) }
 func (e *Error) Unwrap() error { return e.Cause }
 func (e *Error) Hint() string  { return e.Hint_ }
+
+// Unread is what could not be compared, so that a list of changes is not whole.
+type Unread struct {
+	Paths  []plan.HostPath
+	Causes []error // of each path
+	dir    string
+}
+
+func (e *Unread) Error() string {
+	more := ""
+	if len(e.Paths) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(e.Paths)-1)
+	}
+	name := plan.Quote(string(e.Paths[0]))
+	if len(name) > 256 {
+		name = plan.Quote(string(e.Paths[0])[:200]) + "..."
+	}
+	return fmt.Sprintf("cannot list all changes: %s: %v%s", name, e.Causes[0], more)
+}
+
+func (e *Unread) Unwrap() []error { return e.Causes }
+
+func (e *Unread) Hint() string {
+	switch {
+	case errors.Is(e, unix.EACCES):
+		return "files of mapped ids that you cannot read: " + handBack(e.dir)
+	case errors.Is(e, unix.ENAMETOOLONG):
+		return fmt.Sprintf("nobox apply %s PATH... writes back what lies elsewhere", plan.Quote(e.dir))
+	}
+	return ""
+}
+
+// Concerns says whether one of the paths is, holds or lies in what could not be
+// compared.
+func (e *Unread) Concerns(paths []string) bool {
+	for _, p := range paths {
+		for _, u := range e.Paths {
+			if within(p, string(u)) || within(string(u), p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func handBack(dir string) string { return "nobox rm-owned --hand-back " + plan.Quote(dir) }
 
 // ErrInUse is a directory whose changes a box is making.
 var ErrInUse = errors.New("a box is using it")
@@ -332,8 +381,9 @@ func (l *layer) opaque(rel string) (bool, error) {
 // list is of the rest: then it is not whole.
 func (s *Set) List() ([]Change, error) {
 	var out []Change
-	var bad []string
+	bad := &Unread{dir: s.Dir}
 	for _, l := range s.layers {
+		l.same = nil
 		w := walker{layer: l, set: s, out: &out}
 		if up, err := lstat(l.upper, ""); err == nil {
 			if low, err := lstat(l.lower, ""); err == nil {
@@ -341,16 +391,11 @@ func (s *Set) List() ([]Change, error) {
 			}
 		}
 		w.dir("", false, false)
-		bad = append(bad, w.bad...)
+		bad.Paths, bad.Causes = append(bad.Paths, w.bad.Paths...), append(bad.Causes, w.bad.Causes...)
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Path < out[j].Path })
-	if len(bad) > 0 {
-		more := ""
-		if len(bad) > 1 {
-			more = fmt.Sprintf(" (and %d more)", len(bad)-1)
-		}
-		return out, &Error{What: "list all changes", Cause: errors.New(bad[0] + more),
-			Hint_: "files of mapped ids that you cannot read: nobox rm-owned --hand-back " + plan.Quote(s.Dir)}
+	if len(bad.Paths) > 0 {
+		return out, bad
 	}
 	return out, nil
 }
@@ -359,7 +404,7 @@ type walker struct {
 	*layer
 	set *Set
 	out *[]Change
-	bad []string
+	bad Unread
 }
 
 func (w *walker) path(rel string) plan.HostPath {
@@ -371,7 +416,7 @@ func (w *walker) add(rel string, k Kind, was, is State, ctime unix.Timespec, ins
 }
 
 func (w *walker) fail(rel string, err error) {
-	w.bad = append(w.bad, plan.Quote(string(w.path(rel)))+": "+err.Error())
+	w.bad.Paths, w.bad.Causes = append(w.bad.Paths, w.path(rel)), append(w.bad.Causes, err)
 }
 
 // top compares the directory that a layer is of. nobox makes that of the upper
@@ -535,6 +580,9 @@ func (w *walker) entry(rel string, alone, hides bool) {
 		w.add(rel, Xattr, was, is, low.Ctim, false)
 	default:
 		attrs = nil
+		if is.Type != "directory" {
+			w.same = append(w.same, rel)
+		}
 	}
 	if len(attrs) > 0 {
 		(*w.out)[len(*w.out)-1].Xattrs = attrs

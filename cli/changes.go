@@ -47,10 +47,7 @@ func apply(inv *Invocation) int {
 		return cannot(err)
 	}
 	defer s.Close()
-	cs, err := s.List()
-	if err != nil {
-		return cannot(err)
-	}
+	cs, unread := s.List()
 	var paths []string
 	for _, p := range inv.Args[1:] {
 		abs, err := filepath.Abs(p)
@@ -58,6 +55,10 @@ func apply(inv *Invocation) int {
 			return cannot(err)
 		}
 		paths = append(paths, abs)
+	}
+	// Nothing is written back as if it were all; what is named may lie elsewhere.
+	if u := (*changes.Unread)(nil); unread != nil && (!errors.As(unread, &u) || len(paths) == 0 || u.Concerns(paths)) {
+		return cannot(unread)
 	}
 	if cs, err = changes.Select(cs, paths); err != nil {
 		return cannot(err)
@@ -73,13 +74,26 @@ func applyChanges(s *changes.Set, cs []changes.Change, force bool) int {
 		}
 		return cannot(&changes.Conflict{Path: clash[0].Path})
 	}
-	n := 0
+	n, stays := 0, 0
+	var whose string
 	err := s.Apply(cs, force, func(c changes.Change) {
 		n++
+		if c.OwnerStays {
+			if stays++; stays == 1 {
+				whose = show(string(c.Path))
+			}
+		}
 		if strip := c.Is.Mode & 0o7000; c.Is.Type == "file" && strip&^c.Was.Mode != 0 {
 			SayNote(os.Stderr, "the set-user-ID or set-group-ID bit of "+show(string(c.Path))+" is not written back")
 		}
 	})
+	if stays > 0 {
+		more := ""
+		if stays > 1 {
+			more = fmt.Sprintf(" and of %d more", stays-1)
+		}
+		SayNote(os.Stderr, "the owner of "+whose+more+" is not written back: it is a mapped id")
+	}
 	if err != nil {
 		if n > 0 {
 			SayNote(os.Stderr, fmt.Sprintf("%d of %d changes are written back; the rest stays, for another nobox apply", n, len(cs)))

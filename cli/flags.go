@@ -1250,7 +1250,7 @@ Connections that are there when a port is closed go on. All of it ends with the 
 	{name: "apply", args: "DIR [PATH...] [--force]", help: "write changes back to the host", takesDir: true, more: true, flags: []string{"--force"},
 		long: `Writes the changes in DIR back to the trees that they are of; with PATHs those at or below them. Each file is replaced at once. What is written is taken out of DIR, so that an apply that was interrupted goes on where it stopped when it is called again.
 
-A path that was changed outside since the changes began is not overwritten, and then nothing is written: --force overwrites it. Set-user-ID and set-group-ID bits of files are not written back, nor is an owner that the caller may not give, nor are sockets: those stay, and all else is applied. A file that has several names on the host keeps its old content under the others.`},
+A path that was changed outside since the changes began is not overwritten, and then nothing is written: --force overwrites it. Set-user-ID and set-group-ID bits of files are not written back, nor is an owner that the caller may not give, and a line says so; nor are sockets: those stay, and all else is applied. Where something in DIR cannot be read nothing is written, but for PATHs that lie elsewhere; nobox rm-owned --hand-back DIR makes it readable. A file that has several names on the host keeps its old content under the others.`},
 	{name: "discard", args: "DIR", help: "forget changes", takesDir: true,
 		long: `Removes the changes in DIR. The trees that they are of stay as they are.`},
 	{name: "rm-owned", args: "DIR [--hand-back] [--yes]", help: "remove files of mapped ids", takesDir: true, flags: []string{"--hand-back", "--yes"},
