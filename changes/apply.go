@@ -298,9 +298,10 @@ func (l *layer) forget(rel string, flags int) error {
 	}
 }
 
-// temporary is the name of what is not yet in its place. What an interrupted
-// Apply left of it is taken away by the next.
-const temporary = ".nobox-apply"
+// temporary begins the name of what is not yet in its place. The rest is each
+// directory of changes' own, and noted in it before it is used: what an
+// interrupted Apply left is taken away by the next, and nothing else is.
+const temporary = ".nobox-apply-"
 
 // write puts what the box made in its place on the host.
 func (l *layer) write(c *Change) error {
@@ -322,7 +323,7 @@ func (l *layer) write(c *Change) error {
 			return err
 		}
 	}
-	tmp := temporary
+	tmp := l.temporary
 	unix.Unlinkat(real, tmp, 0)
 	switch c.Is.Type {
 	case "directory":
@@ -588,6 +589,10 @@ func (l *layer) tidy(rel string) (empty bool) {
 
 const logName = "applied"
 
+// temporaryNote begins the line that has the name of what is not yet in its
+// place; other lines begin with a time.
+const temporaryNote = "temporary"
+
 func (s *Set) readLog() {
 	s.log = map[string]string{}
 	f, err := openFile(s.dir, logName)
@@ -601,7 +606,14 @@ func (s *Set) readLog() {
 	}
 	for line := range strings.Lines(string(data)) {
 		at, quoted, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if p, err := strconv.Unquote(quoted); ok && err == nil {
+		p, err := strconv.Unquote(quoted)
+		switch {
+		case !ok || err != nil:
+		case at == temporaryNote:
+			if strings.HasPrefix(p, temporary) && !strings.Contains(p, "/") {
+				s.temporary = p
+			}
+		default:
 			s.log[p] = at
 		}
 	}
@@ -612,7 +624,23 @@ func (s *Set) openLog() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), logName), nil
+	f := os.NewFile(uintptr(fd), logName)
+	if s.temporary == "" {
+		token := make([]byte, 12)
+		if _, err := unix.Getrandom(token, 0); err != nil {
+			f.Close()
+			return nil, err
+		}
+		s.temporary = fmt.Sprintf("%s%x", temporary, token)
+		if _, err := fmt.Fprintf(f, "%s %s\n", temporaryNote, strconv.Quote(s.temporary)); err != nil {
+			f.Close()
+			return nil, bare(err)
+		}
+	}
+	for _, l := range s.layers {
+		l.temporary = s.temporary
+	}
+	return f, nil
 }
 
 // Discard forgets all changes; the directory itself stays.
@@ -631,40 +659,101 @@ func (s *Set) Discard() error {
 // removeAll removes a tree that a box made: it may have taken its own rights
 // to a directory away.
 func removeAll(dir int, name string) error {
-	err := unix.Unlinkat(dir, name, 0)
-	if err == nil || err == unix.ENOENT {
-		return nil
-	}
-	if err != unix.EISDIR && err != unix.EPERM {
-		return err
-	}
-	if unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) == nil {
-		return nil
-	}
-	p, err := unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(p)
-	// No more than it takes: what cannot be removed for another reason stays as
-	// it is, with the mode that it has, which is a change as well.
-	var st unix.Stat_t
-	if unix.Fstat(p, &st) == nil && st.Mode&0o700 != 0o700 {
-		chmod(p, st.Mode&0o777|0o700) // where it is the caller's
-	}
-	ns, err := names(p, "")
-	if err != nil {
-		return fmt.Errorf("%s: %w", plan.Quote(name), err)
-	}
-	for _, n := range ns {
-		if err := removeAll(p, n); err != nil {
-			return err
+	return descend(dir, name, func(at int, name string) (bool, error) {
+		err := unix.Unlinkat(at, name, 0)
+		if err == nil || err == unix.ENOENT {
+			return false, nil
 		}
+		if err != unix.EISDIR && err != unix.EPERM {
+			return false, err
+		}
+		if unix.Unlinkat(at, name, unix.AT_REMOVEDIR) == nil {
+			return false, nil
+		}
+		// No more than it takes: what cannot be removed for another reason stays as
+		// it is, with the mode that it has, which is a change as well.
+		p, err := unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return false, err
+		}
+		defer unix.Close(p)
+		var st unix.Stat_t
+		if unix.Fstat(p, &st) == nil && st.Mode&0o700 != 0o700 {
+			chmod(p, st.Mode&0o777|0o700) // where it is the caller's
+		}
+		return true, nil
+	}, func(at int, name string) error {
+		return unix.Unlinkat(at, name, unix.AT_REMOVEDIR)
+	})
+}
+
+// descend goes through a tree without a link. enter is called for each entry,
+// and says whether to go into it; leave, when all that is in it was seen. A box
+// can make a tree of any depth: there is one descriptor for all of it, and the
+// way up is by "..", which has to lead where it came from.
+func descend(dir int, name string, enter func(at int, name string) (bool, error), leave func(at int, name string) error) error {
+	type level struct {
+		dev, ino uint64
+		name     string
+		left     []string
 	}
-	if err := unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); err != nil {
-		return fmt.Errorf("%s: %w", plan.Quote(name), err)
+	failed := func(name string, err error) error { return fmt.Errorf("%s: %w", plan.Quote(name), err) }
+	at, err := unix.Openat(dir, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return failed(name, err)
 	}
-	return nil
+	defer func() { unix.Close(at) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil {
+		return failed(name, err)
+	}
+	levels := []level{{st.Dev, st.Ino, "", []string{name}}}
+	for {
+		l := &levels[len(levels)-1]
+		if len(l.left) == 0 {
+			if len(levels) == 1 {
+				return nil
+			}
+			above := levels[len(levels)-2]
+			up, err := unix.Openat(at, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return failed(l.name, err)
+			}
+			unix.Close(at)
+			at = up
+			if err := unix.Fstat(at, &st); err != nil || st.Dev != above.dev || st.Ino != above.ino {
+				return failed(l.name, errors.New("it was moved meanwhile"))
+			}
+			if err := leave(at, l.name); err != nil {
+				return failed(l.name, err)
+			}
+			levels = levels[:len(levels)-1]
+			continue
+		}
+		n := l.left[0]
+		l.left = l.left[1:]
+		into, err := enter(at, n)
+		if err != nil {
+			return failed(n, err)
+		}
+		if !into {
+			continue
+		}
+		down, err := unix.Openat(at, n, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return failed(n, err)
+		}
+		unix.Close(at)
+		at = down
+		if err := unix.Fstat(at, &st); err != nil {
+			return failed(n, err)
+		}
+		left, err := names(at, "")
+		if err != nil {
+			return failed(n, err)
+		}
+		levels = append(levels, level{st.Dev, st.Ino, n, left})
+	}
 }
 
 // Empty removes all that is in a directory.
@@ -690,32 +779,42 @@ func Empty(dir string) error {
 // caller's where this runs, and opens it to its owner.
 func HandBack(dir string) error {
 	var failed error
-	var give func(at int, name string)
-	give = func(at int, name string) {
+	give := func(at int, name string) (bool, error) {
 		var st unix.Stat_t
 		err := unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil && (st.Uid != 0 || st.Gid != 0) {
 			err = unix.Fchownat(at, name, 0, 0, unix.AT_SYMLINK_NOFOLLOW)
 		}
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		isDir := err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+		if isDir && st.Mode&0o700 != 0o700 {
 			var fd int
 			if fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
-				if st.Mode&0o700 != 0o700 {
-					unix.Fchmod(fd, st.Mode&0o7777|0o700)
-				}
-				var ns []string
-				ns, err = names(fd, "")
-				for _, n := range ns {
-					give(fd, n)
-				}
+				unix.Fchmod(fd, st.Mode&0o7777|0o700)
 				unix.Close(fd)
 			}
 		}
 		if err != nil && failed == nil {
 			failed = fmt.Errorf("%s: %w", plan.Quote(name), err)
 		}
+		return isDir && err == nil, nil
 	}
-	give(unix.AT_FDCWD, dir)
+	into, _ := give(unix.AT_FDCWD, dir)
+	if into {
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		var ns []string
+		if err == nil {
+			defer unix.Close(fd)
+			ns, err = names(fd, "")
+		}
+		for _, n := range ns {
+			if e := descend(fd, n, give, func(int, string) error { return nil }); err == nil {
+				err = e
+			}
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
 	if failed != nil {
 		return &Error{What: "hand back all of it", Cause: failed}
 	}

@@ -673,3 +673,88 @@ func TestAPathThatIsTooLongIsSaidAndTheRestCanBeApplied(t *testing.T) {
 	}
 	s.must(set.Discard())
 }
+
+func TestNoFileIsMistakenForWhatAnApplyLeft(t *testing.T) {
+	s := newScene(t)
+	s.write(s.host+"/"+temporary, "host's")
+	s.write(s.host+"/"+temporary+"a", "host's")
+	s.begin()
+	s.write(s.upper+"/"+temporary+"b", "box's")
+	s.write(s.upper+"/f", "box's")
+	if _, err := s.apply(-1, false); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{" drwxr-xr-x", "/" + temporary + " -rw-r--r-- host's", "/" + temporary + "a -rw-r--r-- host's", "/" + temporary + "b -rw-r--r-- box's", "/f -rw-r--r-- box's"}
+	if got := tree(t, s.host); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+
+	// What an apply that was killed left of f is taken away by the next.
+	set, err := Open(s.keep)
+	s.must(err)
+	left := s.host + "/" + set.temporary
+	set.Close()
+	if left == s.host+"/" {
+		t.Fatal("the name is not noted")
+	}
+	s.write(left, "half")
+	s.write(s.upper+"/f", "box's again")
+	if _, err := s.apply(-1, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("it is still there")
+	}
+}
+
+// A box can make a tree that is deeper than a process has descriptors.
+func TestATreeOfAnyDepthIsRemovedWithFewDescriptors(t *testing.T) {
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		do   func(string) error
+	}{{"removed", Empty}, {"handed back", HandBack}} {
+		dir := t.TempDir()
+		at, err := unix.Open(dir, unix.O_PATH, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 300 {
+			if err := unix.Mkdirat(at, "d", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			next, err := unix.Openat(at, "d", unix.O_PATH, 0)
+			unix.Close(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = next
+		}
+		unix.Close(at)
+		few := was
+		few.Cur = 64
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+			t.Fatal(err)
+		}
+		err = c.do(dir)
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &was)
+		if os.Getuid() != 0 && c.name == "handed back" {
+			if errors.Is(err, unix.EMFILE) {
+				t.Error(err)
+			}
+			if err := Empty(dir); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := Empty(dir); err != nil {
+			t.Error(err)
+		}
+	}
+}
