@@ -491,10 +491,15 @@ func own(fd int, box *unix.Stat_t) bool {
 	return unix.Fchownat(fd, "", int(box.Uid), int(box.Gid), unix.AT_EMPTY_PATH) == nil
 }
 
+// bare is an error without the path, and the system call, that package os names.
 func bare(err error) error {
 	var p *os.PathError
 	if errors.As(err, &p) {
-		return p.Err
+		err = p.Err
+	}
+	var s *os.SyscallError
+	if errors.As(err, &s) {
+		err = s.Err
 	}
 	return err
 }

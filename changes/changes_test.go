@@ -758,3 +758,14 @@ func TestATreeOfAnyDepthIsRemovedWithFewDescriptors(t *testing.T) {
 		}
 	}
 }
+
+// A full disk is said as one, not by the system call that met it.
+func TestAnErrorIsSaidWithoutTheSystemCallsName(t *testing.T) {
+	for _, err := range []error{unix.ENOSPC, os.NewSyscallError("copy_file_range", unix.ENOSPC),
+		&os.PathError{Op: "write", Path: "/x", Err: unix.ENOSPC},
+		&os.PathError{Op: "write", Path: "/x", Err: os.NewSyscallError("copy_file_range", unix.ENOSPC)}} {
+		if got := bare(err); got != unix.ENOSPC {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
