@@ -116,44 +116,54 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 		return &Error{What: "note what is applied", Cause: err}
 	}
 	defer notes.Close()
+	b := newBatch(s, cs, notes)
+	defer b.close()
 	// Deletions first, the deepest first: a directory that became a file is
 	// empty by then.
 	for i := len(cs) - 1; i >= 0; i-- {
 		if cs[i].Kind == Deleted {
-			if err := s.one(&cs[i], notes); err != nil {
+			if err := b.add(&cs[i], done); err != nil {
 				return err
 			}
-			done(cs[i])
 		}
+	}
+	if err := b.flush(done); err != nil {
+		return err
 	}
 	var left error
 	for i := range cs {
 		c := &cs[i]
 		switch {
 		case c.Kind == Deleted:
-			continue
 		case c.Is.Type == "socket" || c.Is.Type == "device":
 			// It stands in nobody's way, and stays.
 			if left == nil {
 				left = &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: fmt.Errorf("it is a %s, which is not written back", c.Is.Type)}
 			}
-			continue
-		}
-		if err := s.one(c, notes); err != nil {
-			return err
-		}
-		if c.Is.Type != "directory" {
-			done(*c)
+		default:
+			if err := b.add(c, done); err != nil {
+				return err
+			}
 		}
 	}
+	if err := b.flush(done); err != nil {
+		return err
+	}
 	// Directories get their modes and times when nothing more is made in them.
+	for _, d := range b.disks {
+		d.dirty = true
+	}
 	for i := len(cs) - 1; i >= 0; i-- {
 		if c := &cs[i]; c.Is.Type == "directory" {
 			if err := c.layer.finishDir(c); err != nil {
+				b.settle()
 				return s.cannotApply(c, err)
 			}
 			done(*c)
 		}
+	}
+	if err := b.settle(); err != nil {
+		return err
 	}
 	for _, l := range s.layers {
 		// No change, but what the host makes of the file later would be one.
@@ -232,53 +242,20 @@ func (s *Set) cannotApply(c *Change, cause error) error {
 // errNotMine is a change that cannot be taken out of the set.
 var errNotMine = errors.New("the directory that keeps it cannot be written")
 
-func (s *Set) one(c *Change, notes *os.File) error {
-	if c.layer.lower < 0 {
-		return &Error{What: "apply the change of " + plan.Quote(string(c.Path)), Cause: fmt.Errorf("%s, which it is of, is gone", plan.Quote(string(c.layer.source)))}
-	}
-	var err error
-	if c.Kind == Deleted {
-		err = c.layer.remove(c)
-	} else {
-		err = c.layer.write(c)
-	}
-	if err != nil {
-		return s.cannotApply(c, err)
-	}
-	note := func(rel string) {
-		if st, err := lstat(c.layer.lower, rel); err == nil {
-			p := path.Join(string(c.layer.source), rel)
-			fmt.Fprintf(notes, "%s %s\n", stamp(st.Ctim), strconv.Quote(p))
-			s.log[p] = stamp(st.Ctim)
-		}
-	}
-	if note(c.rel); c.rel != "" {
-		note(strings.TrimPrefix(path.Dir(c.rel), ".")) // which this changed too
-	}
-	return nil
-}
-
 // remove takes a path of the host away.
-func (l *layer) remove(c *Change) error {
-	dir, name, err := parent(l.lower, c.rel)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
+func (l *layer) remove(dir int, name string, c *Change) error {
 	flags := 0
 	if c.Was.Type == "directory" {
 		flags = unix.AT_REMOVEDIR
 	}
-	if err := unix.Unlinkat(dir, name, flags); err != nil && err != unix.ENOENT {
-		if err == unix.ENOTEMPTY {
-			return errors.New("something was made in it since")
-		}
-		return err
+	err := unix.Unlinkat(dir, name, flags)
+	switch err {
+	case unix.ENOENT:
+		return nil
+	case unix.ENOTEMPTY:
+		return errors.New("something was made in it since")
 	}
-	if st, err := lstat(l.upper, c.rel); err == nil && whiteout(&st) {
-		return l.forget(c.rel, 0)
-	}
-	return nil
+	return err
 }
 
 // forget takes an entry out of the upper layer.
@@ -303,61 +280,38 @@ func (l *layer) forget(rel string, flags int) error {
 // interrupted Apply left is taken away by the next, and nothing else is.
 const temporary = ".nobox-apply-"
 
-// write puts what the box made in its place on the host.
-func (l *layer) write(c *Change) error {
-	if c.rel == "" {
-		return nil // the source itself: finishDir
-	}
-	name := path.Base(c.rel)
-	dirName := strings.TrimSuffix("./"+path.Dir(c.rel), "/")
-	real, err := unix.Openat2(l.lower, dirName, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath})
-	if err != nil {
-		return err
-	}
-	defer unix.Close(real)
-	if c.Kind == Mode && len(c.Xattrs) == 0 {
-		return l.setMode(real, name, c)
-	}
-	if c.Kind == Type && c.Was.Type == "directory" {
-		if err := unix.Unlinkat(real, name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+// makeDir makes a directory of the box's on the host.
+func (l *layer) makeDir(dir int, name string, c *Change) error {
+	if c.Kind == Type && c.Was.Type != "directory" {
+		if err := unix.Unlinkat(dir, name, 0); err != nil && err != unix.ENOENT {
 			return err
 		}
 	}
-	tmp := l.temporary
-	unix.Unlinkat(real, tmp, 0)
+	// Open to its owner until all is in it; finishDir has the last word.
+	if err := unix.Mkdirat(dir, name, 0o700); err != nil && err != unix.EEXIST {
+		return err
+	}
+	return nil
+}
+
+// stage makes what the box made on the host, under another name.
+func (l *layer) stage(dir int, tmp string, c *Change, sync bool) (size int64, err error) {
+	if err := unix.Unlinkat(dir, tmp, 0); err != nil && err != unix.ENOENT {
+		return 0, err
+	}
 	switch c.Is.Type {
-	case "directory":
-		if c.Kind == Type && c.Was.Type != "directory" {
-			if err := unix.Unlinkat(real, name, 0); err != nil && err != unix.ENOENT {
-				return err
-			}
-		}
-		// Open to its owner until all is in it; finishDir has the last word.
-		if err := unix.Mkdirat(real, name, 0o700); err != nil && err != unix.EEXIST {
-			return err
-		}
-		return nil
 	case "link":
-		if err := unix.Symlinkat(c.Is.Link, real, tmp); err != nil {
-			return err
-		}
+		return 0, unix.Symlinkat(c.Is.Link, dir, tmp)
 	case "fifo":
-		if err := unix.Mknodat(real, tmp, unix.S_IFIFO|c.Is.Mode&0o777, 0); err != nil {
-			return err
-		}
+		return 0, unix.Mknodat(dir, tmp, unix.S_IFIFO|c.Is.Mode&0o777, 0)
 	case "file":
-		if err := l.copyFile(real, tmp, c); err != nil {
-			unix.Unlinkat(real, tmp, 0)
-			return err
+		size, err := l.copyFile(dir, tmp, c, sync)
+		if err != nil {
+			unix.Unlinkat(dir, tmp, 0)
 		}
-	default:
-		return fmt.Errorf("it is a %s, which is not written back", c.Is.Type)
+		return size, err
 	}
-	if err := unix.Renameat(real, tmp, real, name); err != nil {
-		unix.Unlinkat(real, tmp, 0)
-		return err
-	}
-	return l.forget(c.rel, 0)
+	return 0, fmt.Errorf("it is a %s, which is not written back", c.Is.Type)
 }
 
 // keepBits is a file's mode as it is written back: a set-user-ID bit that a box
@@ -369,34 +323,37 @@ func keepBits(c *Change) uint32 {
 	return c.Is.Mode
 }
 
-func (l *layer) copyFile(dir int, tmp string, c *Change) error {
+func (l *layer) copyFile(dir int, tmp string, c *Change, sync bool) (int64, error) {
 	from, err := openFile(l.upper, c.rel)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer from.Close()
 	var st unix.Stat_t
 	if err := unix.Fstat(int(from.Fd()), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return errors.New("it is no file any more")
+		return 0, errors.New("it is no file any more")
 	}
 	fd, err := unix.Openat(dir, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	to := os.NewFile(uintptr(fd), tmp)
 	defer to.Close()
 	if err := copyData(to, from, st.Size); err != nil {
-		return bare(err)
+		return 0, bare(err)
 	}
 	c.OwnerStays = !own(fd, &st)
 	if err := copyAttrs(fd, int(from.Fd())); err != nil {
-		return err
+		return 0, err
 	}
 	if err := unix.Fchmod(fd, keepBits(c)); err != nil {
-		return err
+		return 0, err
 	}
 	unix.UtimesNanoAt(dir, tmp, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
-	return bare(to.Sync())
+	if sync {
+		return st.Size, bare(to.Sync())
+	}
+	return st.Size, nil
 }
 
 // copyData copies a file, holes as holes: a box can make one that is larger than
@@ -447,15 +404,21 @@ func nextData(f *os.File, at, size int64) (data, end int64, err error) {
 // of the box's, but for what overlayfs keeps in them. A file system that has none
 // goes without.
 func copyAttrs(to, from int) error {
-	list := make([]byte, 64<<10) // XATTR_LIST_MAX; linux/limits.h
-	n, err := unix.Flistxattr(from, list)
+	n, err := unix.Flistxattr(from, nil)
 	if err != nil || n == 0 {
 		return nil
 	}
-	value := make([]byte, 64<<10) // XATTR_SIZE_MAX
+	list := make([]byte, n)
+	if n, err = unix.Flistxattr(from, list); err != nil {
+		return nil
+	}
+	var value []byte
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
 		if !writtenBack(name) {
 			continue
+		}
+		if value == nil {
+			value = make([]byte, 64<<10) // XATTR_SIZE_MAX; linux/limits.h
 		}
 		n, err := unix.Fgetxattr(from, name, value)
 		if err != nil {
@@ -506,9 +469,6 @@ func bare(err error) error {
 
 // setMode gives what is there the box's mode.
 func (l *layer) setMode(dir int, name string, c *Change) error {
-	if c.Is.Type == "directory" {
-		return nil // finishDir
-	}
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -517,10 +477,7 @@ func (l *layer) setMode(dir int, name string, c *Change) error {
 	if st, err := lstat(l.upper, c.rel); err == nil {
 		c.OwnerStays = !own(fd, &st)
 	}
-	if err := chmod(fd, keepBits(c)); err != nil {
-		return err
-	}
-	return l.forget(c.rel, 0)
+	return chmod(fd, keepBits(c))
 }
 
 // chmod is fchmod(2) of a descriptor that is only a path; open(2), O_PATH.
@@ -595,8 +552,13 @@ func (l *layer) tidy(rel string) (empty bool) {
 const logName = "applied"
 
 // temporaryNote begins the line that has the name of what is not yet in its
-// place; other lines begin with a time.
-const temporaryNote = "temporary"
+// place, or stagedNote with a directory in which such things may be, or
+// settledNote where none are any more; other lines begin with a time.
+const (
+	temporaryNote = "temporary"
+	stagedNote    = "staged"
+	settledNote   = "settled"
+)
 
 func (s *Set) readLog() {
 	s.log = map[string]string{}
@@ -618,6 +580,10 @@ func (s *Set) readLog() {
 			if strings.HasPrefix(p, temporary) && !strings.Contains(p, "/") {
 				s.temporary = p
 			}
+		case at == stagedNote:
+			s.staged = append(s.staged, p)
+		case at == settledNote:
+			s.staged = nil
 		default:
 			s.log[p] = at
 		}
@@ -642,10 +608,31 @@ func (s *Set) openLog() (*os.File, error) {
 			return nil, bare(err)
 		}
 	}
-	for _, l := range s.layers {
-		l.temporary = s.temporary
-	}
+	s.sweep()
 	return f, nil
+}
+
+// sweep takes away what an Apply that was interrupted has not put in its place.
+func (s *Set) sweep() {
+	for _, p := range s.staged {
+		for _, l := range s.layers {
+			if l.lower < 0 || !within(string(l.source), p) {
+				continue
+			}
+			dir, err := openDir(l.lower, strings.Trim(strings.TrimPrefix(p, string(l.source)), "/"))
+			if err != nil {
+				continue
+			}
+			ns, _ := names(dir, "")
+			for _, n := range ns {
+				if strings.HasPrefix(n, s.temporary+"-") {
+					unix.Unlinkat(dir, n, 0)
+				}
+			}
+			unix.Close(dir)
+		}
+	}
+	s.staged = nil
 }
 
 // Discard forgets all changes; the directory itself stays.

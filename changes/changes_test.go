@@ -169,8 +169,14 @@ type stop struct{}
 // apply applies all, and stops behind so many changes.
 func (s *scene) apply(after int, force bool) (applied int, err error) {
 	s.t.Helper()
+	return s.applyInBatches(0, after, force)
+}
+
+func (s *scene) applyInBatches(of, after int, force bool) (applied int, err error) {
+	s.t.Helper()
 	set, err := Open(s.keep)
 	s.must(err)
+	set.batch = of
 	defer set.Close()
 	cs, err := set.List()
 	s.must(err)
@@ -207,21 +213,97 @@ func TestAnApplyThatStopsAnywhereGoesOnToTheSameEnd(t *testing.T) {
 			t.Errorf("%s is not there:\n%s", there, strings.Join(want, "\n"))
 		}
 	}
-	for after := 1; after <= len(everyChange); after++ {
-		s := everything(t)
-		n, err := s.apply(after, false)
-		if err != nil || n != after {
-			t.Fatalf("stopped behind %d, wanted %d: %v", n, after, err)
+	for _, batch := range []int{0, 1, 3, 512} {
+		for after := 1; after <= len(everyChange); after++ {
+			s := everything(t)
+			n, err := s.applyInBatches(batch, after, false)
+			if err != nil || n != after {
+				t.Fatalf("batches of %d: stopped behind %d, wanted %d: %v", batch, n, after, err)
+			}
+			if _, err := s.applyInBatches(batch, -1, false); err != nil {
+				t.Fatalf("batches of %d: behind %d: %v", batch, after, err)
+			}
+			if got := tree(t, s.host); !slices.Equal(got, want) {
+				t.Errorf("batches of %d: behind %d:\n got %q\nwant %q", batch, after, got, want)
+			}
+			if left := s.list(); len(left) > 0 {
+				t.Errorf("batches of %d: behind %d: left: %q", batch, after, left)
+			}
 		}
-		if _, err := s.apply(-1, false); err != nil {
-			t.Fatalf("behind %d: %v", after, err)
+	}
+}
+
+// What is in its place may not be on the disk yet: until it is, the set has it too.
+func TestNothingIsTakenOutOfTheSetBeforeItIsOnTheDisk(t *testing.T) {
+	s := newScene(t)
+	s.write(s.host+"/gone", "host")
+	s.begin()
+	for i := range 7 {
+		s.write(fmt.Sprintf("%s/f%d", s.upper, i), "box")
+	}
+	s.whiteout("gone")
+	if n, err := s.applyInBatches(3, 6, false); n != 6 || err != nil { // gone, three, two of the next three
+		t.Fatal(n, err)
+	}
+	for name, want := range map[string]bool{"gone": false, "f0": false, "f2": false, "f3": true, "f4": true, "f5": true, "f6": true} {
+		if _, err := os.Lstat(s.upper + "/" + name); (err == nil) != want {
+			t.Errorf("%s is in the set: %v", name, err == nil)
 		}
-		if got := tree(t, s.host); !slices.Equal(got, want) {
-			t.Errorf("behind %d:\n got %q\nwant %q", after, got, want)
+	}
+	staged := func() (n int) {
+		for _, l := range tree(t, s.host) {
+			if strings.HasPrefix(l, "/"+temporary) {
+				n++
+			}
 		}
-		if left := s.list(); len(left) > 0 {
-			t.Errorf("behind %d: left: %q", after, left)
+		return n
+	}
+	if n := staged(); n != 1 { // f5
+		t.Errorf("%d files under other names", n)
+	}
+	// The next takes that away, whatever it is to write back itself.
+	for i := range 7 {
+		os.Remove(fmt.Sprintf("%s/f%d", s.upper, i))
+	}
+	if _, err := s.applyInBatches(3, -1, false); err != nil {
+		t.Fatal(err)
+	}
+	if n := staged(); n != 0 {
+		t.Errorf("%d files under other names", n)
+	}
+}
+
+// What fails does not keep back what came before it, and leaves nothing of its
+// batch.
+func TestAFailureInABatchKeepsWhatWasDone(t *testing.T) {
+	s := newScene(t)
+	s.must(os.Mkdir(s.host+"/d", 0o755))
+	s.write(s.host+"/d/x", "host")
+	s.begin()
+	s.write(s.upper+"/a", "box")
+	s.write(s.upper+"/d", "a file")
+	s.write(s.upper+"/e", "box")
+	set, err := Open(s.keep)
+	s.must(err)
+	defer set.Close()
+	set.batch = 512
+	cs, err := set.List()
+	s.must(err)
+	n := 0
+	err = set.Apply(cs, false, func(c Change) {
+		if n++; c.Kind == Deleted {
+			s.write(s.host+"/d/y", "made since")
 		}
+	})
+	if err == nil || n != 2 {
+		t.Errorf("%d: %v", n, err)
+	}
+	want := []string{" drwxr-xr-x", "/a -rw-r--r-- box", "/d drwxr-xr-x", "/d/y -rw-r--r-- made since"}
+	if got := tree(t, s.host); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got, err := names(set.layers[0].upper, ""); err != nil || !slices.Equal(got, []string{"d", "e"}) {
+		t.Errorf("left: %q, %v", got, err)
 	}
 }
 
@@ -692,9 +774,9 @@ func TestNoFileIsMistakenForWhatAnApplyLeft(t *testing.T) {
 	// What an apply that was killed left of f is taken away by the next.
 	set, err := Open(s.keep)
 	s.must(err)
-	left := s.host + "/" + set.temporary
+	left := s.host + "/" + set.temporary + "-0"
 	set.Close()
-	if left == s.host+"/" {
+	if left == s.host+"/-0" {
 		t.Fatal("the name is not noted")
 	}
 	s.write(left, "half")

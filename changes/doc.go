@@ -6,5 +6,5 @@
 // are whatever the box made them. It must not follow a symbolic link, on either
 // side, nor hide a change from the list.
 //
-// Start with list.go; apply.go writes.
+// Start with list.go; apply.go writes, batch.go says in which order.
 package changes

@@ -64,18 +64,19 @@ type Set struct {
 	Layers    []string // the sources
 	dir       int
 	layers    []*layer
-	temporary string            // the name of what Apply has not yet put in its place
+	temporary string            // how the name begins of what Apply has not yet put in its place
+	staged    []string          // where there may be such things
+	batch     int               // how many changes Apply puts in their places at once; 0 is as many as are good
 	log       map[string]string // what apply wrote, and how the host's file looked then
 }
 
 type layer struct {
-	source    plan.HostPath
-	name      string
-	upper     int // descriptor
-	lower     int // of the source, -1 if it is gone
-	since     unix.Timespec
-	temporary string
-	same      []string // of the upper layer, what is as the host has it: a file that was only touched
+	source plan.HostPath
+	name   string
+	upper  int // descriptor
+	lower  int // of the source, -1 if it is gone
+	since  unix.Timespec
+	same   []string // of the upper layer, what is as the host has it: a file that was only touched
 }
 
 // An Error is something about kept changes that cannot be done.

@@ -356,6 +356,15 @@ func TestAStartThatIsKilledAtAnyStepLeavesNothingOnTheHost(t *testing.T) {
 func TestAnApplyThatIsKilledAnywhereGoesOnToTheSameEnd(t *testing.T) {
 	asUser(t)
 	need(t, "userns", "strace", "kernel:6.6")
+	// Few changes are synced one by one, many in batches.
+	t.Run("few", func(t *testing.T) { killedApply(t, "", 1) })
+	t.Run("many", func(t *testing.T) {
+		killedApply(t, "; i=0; while [ $i -lt 60 ]; do echo $i >new/$i; ln -s $i new/l$i; i=$((i+1)); done", 9)
+	})
+}
+
+func killedApply(t *testing.T, more string, stride int) {
+	t.Helper()
 	p := newPlace(t)
 	host, keep := p.work, p.run+"/keep"
 	must := func(c *exec.Cmd) string {
@@ -371,7 +380,7 @@ func TestAnApplyThatIsKilledAnywhereGoesOnToTheSameEnd(t *testing.T) {
 rm -r opaque; mkdir opaque; echo box >opaque/p; rm file; mkdir file; echo in >file/in; ln -sf d link; echo z >z`
 	must(p.command("mkdir", keep))
 	must(p.command("sh", "-c", before))
-	must(p.command(nobox, "-r", "--net=none", "--cwd=overlay", "--overlay-dir", keep, "--", "sh", "-c", box))
+	must(p.command(nobox, "-r", "--net=none", "--cwd=overlay", "--overlay-dir", keep, "--", "sh", "-c", box+more))
 	must(p.command("cp", "-a", host, p.tmp+"/host"))
 	must(p.command("cp", "-a", keep, p.tmp+"/keep"))
 	again := func() {
@@ -389,8 +398,9 @@ rm -r opaque; mkdir opaque; echo box >opaque/p; rm file; mkdir file; echo in >fi
 		t.Fatal(err)
 	}
 	killed := 0
-	for _, name := range []string{"renameat", "unlinkat", "mkdirat", "mknodat", "symlinkat", "fchmod", "fremovexattr", "write", "fsync", "utimensat"} {
-		for nth := range strings.Count(string(text), " "+name+"(") {
+	for _, name := range []string{"renameat", "unlinkat", "mkdirat", "mknodat", "symlinkat", "fchmod", "fremovexattr", "write", "fsync", "syncfs", "utimensat"} {
+		made := strings.Count(string(text), " "+name+"(")
+		for nth := 0; nth < made; nth += min(stride, max(1, made/4)) {
 			again()
 			inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, nth+1)
 			c := p.command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+name, "-e", inject, nobox, "apply", keep)
