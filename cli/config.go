@@ -25,7 +25,7 @@ func (f *flag) isKey() bool {
 	case "help", "version", "explain", "json-status-fd", "interactive", "profile", "name", "detach":
 		return false
 	}
-	return f.second == ""
+	return f.second == "" && !f.hidden
 }
 
 // keys are all keys, for messages and completions.

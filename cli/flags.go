@@ -1050,6 +1050,60 @@ A file .nobox.toml in the working directory has settings of a project, without p
 		},
 	},
 	{
+		name: "setenv", arg: "K", second: "V", repeat: true, hidden: true, takes: takesVariable, group: groupProcess,
+		what: "set a variable",
+		help: "set the variable K to V, as bwrap spells it",
+		long: `Sets the variable K to V, as -e K=V does; with two arguments, as in bwrap(1).`,
+		set: func(v string, o *Invocation) error {
+			switch {
+			case v == "":
+				return noName()
+			case strings.Contains(v, "="):
+				return equalsInName()
+			}
+			o.env = append(o.env, sandbox.EnvVar{Name: v, Value: o.second, From: o.spelled + " " + show(v)})
+			return nil
+		},
+	},
+	{
+		name: "unshare-net", aliases: []string{"unshare-all"}, group: groupNetwork, hidden: true,
+		what: "set up the network",
+		help: "the same as --net=none, as bwrap spells it",
+		long: `Is --net=none under the name that bwrap(1) has for it. Every other namespace is the box's own in any case.`,
+		set:  func(v string, o *Invocation) error { return o.netSwitch(v, sandbox.NetNone) },
+	},
+	{
+		name: "share-net", group: groupNetwork, hidden: true,
+		what: "set up the network",
+		help: "the same as --net=host, as bwrap spells it",
+		long: `Is --net=host under the name that bwrap(1) has for it.`,
+		set:  func(v string, o *Invocation) error { return o.netSwitch(v, sandbox.NetHost) },
+	},
+	{
+		name: "rm", group: groupBox, hidden: true,
+		what: "remove the box",
+		help: "as in every box without -d, nothing is left of it",
+		long: `Is taken for the sake of "docker run --rm": nothing is left of a box that has ended. With -d it is an error, since how such a box ended is kept until "nobox rm".`,
+		set:  func(v string, o *Invocation) error { return o.always(v, &o.removed) },
+	},
+	{
+		name: "init", group: groupProcess, hidden: true,
+		what: "run a reaper as pid 1",
+		help: "as in every box without --as-pid-1, pid 1 reaps",
+		long: `Is taken for the sake of "docker run --init": pid 1 of a box is nobox's reaper, unless --as-pid-1 says otherwise.`,
+		set:  func(v string, o *Invocation) error { return o.always(v, &o.reaped) },
+	},
+	{
+		name: "unshare-user", aliases: []string{"unshare-user-try", "unshare-pid", "unshare-ipc", "unshare-uts", "unshare-cgroup", "unshare-cgroup-try"}, group: groupBox, hidden: true,
+		what: "make the namespace",
+		help: "as in every box, the namespaces are its own",
+		long: `Is taken for the sake of bwrap(1): every box has user, mount, pid, uts, ipc and cgroup namespaces of its own.`,
+		set: func(v string, o *Invocation) error {
+			var on bool
+			return o.always(v, &on)
+		},
+	},
+	{
 		name: "explain", arg: "HOW", values: explainWords, bare: "words", group: groupSee,
 		what: "explain",
 		help: "print the plan: in words, syscalls, json",

@@ -64,6 +64,8 @@ type parsing struct {
 	seconds []string // the second arguments of the flags that take two, in order
 	second  string   // that of the flag at hand
 
+	removed, reaped bool // --rm, --init
+
 	fileEnv, env []sandbox.EnvVar
 	readFile     func(name string) ([]byte, error)
 }
@@ -176,6 +178,12 @@ func parseOver(args []string, readFile func(string) ([]byte, error), below func(
 	}
 	if below != nil {
 		o.putBelow(lower)
+	}
+	switch {
+	case o.removed && o.Detach:
+		return nil, lookup("--rm").wrong("--rm", keptWhenDetached())
+	case o.reaped && o.Options.AsPid1:
+		return nil, lookup("--init").wrong("--init", contradiction("--init", "--as-pid-1"))
 	}
 	o.Options.Detached = o.Detach
 	o.Options.Shown = o.StatusFD != 0 || o.Name != "" || o.Detach

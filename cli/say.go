@@ -179,6 +179,14 @@ func notOneOf(v string, words []string) error {
 
 func needsTwo(f *flag) error { return causef("it needs two arguments: %s %s", f.arg, f.second) }
 
+func equalsInName() error { return causef("the name of a variable has no \"=\" in it") }
+
+func alwaysSo() error { return causef("it cannot be switched off") }
+
+func keptWhenDetached() error {
+	return causef("how a box that was started with -d ended is kept until \"nobox rm\"")
+}
+
 func noValue() error { return causef("it needs a value") }
 
 func flagForValue(v string) error {

@@ -25,6 +25,28 @@ func onOff(v string, on *bool) error {
 	return nil
 }
 
+// always is the switch of another program for what holds of every box: it can
+// only be on.
+func (o *Invocation) always(v string, on *bool) error {
+	if err := onOff(v, on); err != nil {
+		return err
+	}
+	if !*on {
+		return alwaysSo()
+	}
+	return nil
+}
+
+// netSwitch chooses a network by a flag of its own.
+func (o *Invocation) netSwitch(v string, net sandbox.Net) error {
+	var on bool
+	if err := o.always(v, &on); err != nil {
+		return err
+	}
+	o.Options.Net, o.Options.NetNS, o.Options.NetFrom = net, "", o.given
+	return nil
+}
+
 func share(v string, words []string, s *sandbox.Share) error {
 	switch v {
 	case "rw":

@@ -211,6 +211,14 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 			return refine("permission denied: a filter on nobox itself, of an outer container or sandbox, forbids it")
 		}
 	}
+	if a, ok := failed.Step.Do.(plan.Rlimit); ok && errors.Is(failed.Err, unix.EPERM) {
+		// Root inside cannot raise it either: that takes CAP_SYS_RESOURCE on the host.
+		var own unix.Rlimit
+		if unix.Getrlimit(a.Resource, &own) == nil && a.Hard > own.Max {
+			return refine(fmt.Sprintf("it would be above the caller's own hard limit, %d", own.Max),
+				fmt.Sprintf("%s=%d is the most that can be given here", a.Name, own.Max))
+		}
+	}
 	if _, ok := failed.Step.Do.(plan.SessionKeyring); ok && errors.Is(failed.Err, unix.EDQUOT) {
 		return refine("this user has as many keys as allowed", "sysctl kernel.keys.maxkeys is "+host.Sysctl("kernel/keys/maxkeys")+"; /proc/key-users shows what is in use")
 	}
