@@ -354,6 +354,11 @@ func rmOwned(inv *Invocation) int {
 	if home, err := filepath.EvalSymlinks(sandbox.Home()); abs == "/" || err == nil && (abs == home || strings.HasPrefix(home, abs+"/")) {
 		return cannot(&changes.Error{What: "remove what is owned below " + plan.Quote(dir), Cause: errors.New("it is your home, or holds it")})
 	}
+	if here, err := os.Getwd(); err == nil && !inv.HandBack {
+		if here, err = filepath.EvalSymlinks(here); err == nil && (here == abs || strings.HasPrefix(here, abs+"/")) {
+			return cannot(&changes.Error{What: "remove " + plan.Quote(dir), Cause: errors.New("it is the directory that you stand in, or holds it"), Hint_: "cd " + plan.Quote(filepath.Dir(abs))})
+		}
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return cannot(err)

@@ -314,7 +314,7 @@ In a GLOB "*", "?" and "[...]" stand for part of a name, dot files included, and
 				// docker's third part. What it would take away the caller's own
 				// permissions do not.
 				if dst = rest; strings.Trim(may, "rwm") != "" || may == "" {
-					return colonInPath()
+					return colonInDevice()
 				}
 				if !strings.Contains(may, "r") || !strings.Contains(may, "w") {
 					return deviceAccess(may)
@@ -1308,7 +1308,7 @@ A path that was changed outside since the changes began is not overwritten, and 
 	{name: "discard", args: "DIR", help: "forget changes", takesDir: true,
 		long: `Removes the changes in DIR. The trees that they are of stay as they are.`},
 	{name: "rm-owned", args: "DIR [--hand-back] [--yes]", help: "remove files of mapped ids", takesDir: true, flags: []string{"--hand-back", "--yes"},
-		long: `Removes DIR and all that is below it, also what mapped ids own and the caller cannot remove, from inside a box with the same map. With --hand-back nothing is removed: all of it becomes the caller's. It asks first; --yes is the answer.`},
+		long: `Removes DIR and all that is below it, also what mapped ids own and the caller cannot remove, from inside a box with the same map. The directory that one stands in, or one that holds it, is not removed. With --hand-back nothing is removed: all of it becomes the caller's. It asks first; --yes is the answer.`},
 	{name: "owned-inside", args: "DIR", help: "rm-owned, inside", hidden: true, takesDir: true, flags: []string{"--hand-back"},
 		long: `What rm-owned runs inside the box.`},
 	{name: sandbox.RestoreVerb, help: "a part of nobox attach", hidden: true,

@@ -225,8 +225,12 @@ func noDestination(v string) error {
 	}
 }
 
-func colonInPath() error {
+func colonInDevice() error {
 	return causef(`there is one ":" too many; a path with ":" in it cannot be written here`)
+}
+
+func colonInPath() error {
+	return causef(`there is one ":" too many; a path with ":" in it can be given to --bind SRC DST, --ro-bind or --mount`)
 }
 
 func deviceAccess(may string) error {

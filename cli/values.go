@@ -148,7 +148,7 @@ func bindOptions(b *sandbox.Bind, opts string) error {
 		case "O":
 			b.Overlay = true
 		default:
-			return notOneOf(o, []string{"ro", "rw", "O", "noexec", "exec", "bind", "rbind"})
+			return notOneOf(o, []string{"ro", "rw", "O", "noexec", "exec", "bind", "rbind", "nosuid", "nodev"})
 		}
 		if seen[which] != "" && seen[which] != o {
 			return contradiction(seen[which], o)
@@ -366,7 +366,7 @@ func tmpfs(v string) (sandbox.Tmpfs, error) {
 			}
 		case o == "nosuid", o == "nodev": // so it is in any case
 		default:
-			err = notOneOf(o, []string{"size=", "mode=", "ro", "rw", "noexec", "exec"})
+			err = notOneOf(o, []string{"size=", "mode=", "ro", "rw", "noexec", "exec", "nosuid", "nodev"})
 		}
 		if err != nil {
 			return t, err

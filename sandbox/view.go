@@ -229,7 +229,19 @@ func (v *view) masks(o *Options, f *host.Facts) {
 			bad(errors.New("it is no pattern: a bracket is not closed, or a backslash ends it"))
 			continue
 		}
+		// What a flag shares still shows, as below the mask of a directory, but a
+		// pattern that fits nothing else would mask nothing.
+		shared := 0
 		for _, found := range g.Matches {
+			at := string(found.At)
+			switch flag := v.sharedBy(at); {
+			case at == string(f.Cwd) && v.shares(at):
+				bad(fmt.Errorf("%s fits it, the working directory, which the box shares", plan.Quote(at)), "--cwd=hidden does not share it")
+			case flag != "":
+				if shared++; shared == len(g.Matches) {
+					bad(fmt.Errorf("only what is shared fits it: %s (%s)", plan.Quote(at), flag))
+				}
+			}
 			v.Hide = append(v.Hide, mounts.Thing{Path: found.Source, Kind: found.Kind, From: m.From, Stays: true})
 		}
 		if g.Err != nil {
@@ -246,6 +258,16 @@ func (v *view) shares(at string) bool {
 		}
 	}
 	return false
+}
+
+// sharedBy is the flag that binds something of the host at a place, if one does.
+func (v *view) sharedBy(at string) string {
+	for _, e := range v.Entries {
+		if e.What == mounts.Bind && string(e.At) == at {
+			return e.From
+		}
+	}
+	return ""
 }
 
 // shown is what the box shows where, for patterns.
