@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nobox/host"
 )
 
 // A Dir is where the directories of the boxes are.
@@ -47,7 +49,7 @@ func private(dir string, uid uint32) error {
 
 // make makes the directory, or checks that it is the caller's alone.
 func (d Dir) make(uid uint32) error {
-	if err := unix.Mkdir(string(d), 0o700); err != nil && err != unix.EEXIST {
+	if err := unix.Mkdir(string(d), host.Passing); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("%s: %w", d, err)
 	}
 	if err := private(string(d), uid); err != nil {
@@ -319,7 +321,7 @@ func clear(dir string) {
 	}
 	os.Remove(dir + "/lock")
 	os.Remove(dir)
-	os.Remove(filepath.Dir(dir)) // if it was the last
+	host.RemoveIdle(filepath.Dir(dir), false) // if it was the last
 }
 
 // lock takes the lock of an open file; fcntl(2), open file description locks.

@@ -1315,6 +1315,8 @@ A path that was changed outside since the changes began is not overwritten, and 
 		long: `Is what nobox attach starts, to give the terminal its modes back should it be killed.`},
 	{name: "sweep-cgroup", args: "DIR", help: "remove a box's cgroup", hidden: true,
 		long: `Removes the cgroup of a box when the nobox that started it is gone; nobox starts this itself.`},
+	{name: sandbox.RemoveVerb, args: "DIR...", help: "remove directories that a box needed", hidden: true,
+		long: `Removes those of nobox's own directories that were made for the time of a box, when the nobox that made them is gone; nobox starts this itself.`},
 	{name: "man", help: "the manual page", hidden: true,
 		long: `Prints the manual page in roff: "nobox man | man -l -".`},
 }

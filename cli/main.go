@@ -74,6 +74,9 @@ func Main(args []string) int {
 	case "sweep-cgroup":
 		sandbox.SweepCgroup(inv.Topic)
 		return 0
+	case sandbox.RemoveVerb:
+		sandbox.RemoveOwn(inv.Words)
+		return 0
 	case sandbox.RestoreVerb:
 		sandbox.RestoreTerminal()
 		return 0

@@ -496,7 +496,7 @@ func parseVerb(v *verb, args []string) (*Invocation, error) {
 	switch v.name {
 	case "doctor":
 		return parseDoctor(v, args)
-	case doctor.InsideVerb:
+	case doctor.InsideVerb, sandbox.RemoveVerb:
 		o.Words = args
 		return o, nil
 	case "ps", "exec", "port", "attach", "stop", "inspect", "wait", "logs", "rm":

@@ -126,7 +126,8 @@ type Facts struct {
 	Homes     []plan.HostPath // $HOME and the one of /etc/passwd, resolved, where they are directories other than /
 	Home      string          // $HOME as it is
 	HomeLinks []HomeLink      // those of Homes that have another name too
-	OwnDirs   []string        // of nobox's configuration and state, there or not, not resolved
+	OwnDirs   []string        // of nobox's configuration, state and running boxes, there or not, not resolved
+	RunDirs   []string        // those of running boxes, which the last of them removes
 	OwnFile   string          // nobox's configuration, there or not: it may be a link
 	Mounts    Mounts
 	Unseen    Unseen        // the first of what could not be looked at, for no reason that says what is there

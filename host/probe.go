@@ -50,7 +50,8 @@ func Probe(q Questions) Facts {
 	exe, err := os.Readlink("/proc/self/exe")
 	f.unseen("/proc/self/exe", unwrap(err))
 	f.Exe = plan.HostPath(strings.TrimSuffix(exe, deleted))
-	f.OwnDirs, f.OwnFile = ownDirs(f.Home, f.UID), configFile(f.Home)
+	f.OwnDirs, f.RunDirs = ownDirs(f.Home, f.UID)
+	f.OwnFile = configFile(f.Home)
 	if q.Secrets {
 		f.SecretsAt, f.Secrets.Err = configDir(f.Home), unix.ENOENT
 		if f.SecretsAt != "" {
@@ -328,24 +329,26 @@ func configDir(home string) string {
 }
 
 // ownDirs are the directories of nobox's own configuration and state, there or
-// not: XDG Base Directory Specification.
-func ownDirs(home string, uid uint32) []string {
+// not, and of them those of running boxes: XDG Base Directory Specification.
+func ownDirs(home string, uid uint32) (all, running []string) {
 	id := strconv.FormatUint(uint64(uid), 10)
 	run := os.Getenv("XDG_RUNTIME_DIR")
 	usable := private(run, uid)
 	if !strings.HasPrefix(run, "/") {
 		run = "/run/user/" + id
 	}
-	out := make([]string, 0, 4)
-	for _, dir := range [...]string{configDir(home), stateDir(home), path.Join(run, "nobox")} {
+	all = make([]string, 0, 4)
+	for _, dir := range [...]string{configDir(home), stateDir(home)} {
 		if dir != "" {
-			out = append(out, dir)
+			all = append(all, dir)
 		}
 	}
+	n := len(all)
+	all = append(all, path.Join(run, "nobox"))
 	if !usable && !private("/run/user/"+id, uid) {
-		out = append(out, "/tmp/nobox-"+id) // package boxes
+		all = append(all, "/tmp/nobox-"+id) // package boxes
 	}
-	return out
+	return all, all[n:]
 }
 
 // private says whether a directory is the user's alone.
@@ -628,6 +631,10 @@ func StateDir() string {
 	dir := stateDir(Home())
 	if dir == "" || os.MkdirAll(dir, 0o700) != nil {
 		return ""
+	}
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) == nil && Passes(st.Mode&0o7777) {
+		unix.Chmod(dir, 0o700) // one that a box needs for its time alone: it is to stay
 	}
 	return dir
 }

@@ -213,22 +213,21 @@ func (m *builder) ownIsAbove(source plan.HostPath) bool {
 
 // protect makes what the box must never write read-only wherever a writable
 // share shows it. The directories on the way become mount points too, since a
-// directory that is one cannot be renamed away with what is in it.
+// directory that is one cannot be renamed away with what is in it. One that is
+// made for the time of boxes shows as an empty one: its lock is not theirs to take.
 func (m *builder) protect() {
-	pinned, made := map[string]bool{}, map[string]bool{} // by the place in the box
+	pinned := map[string]bool{} // by the place in the box
 	for _, p := range m.v.Protect {
+		held := false
 		m.shown(p.Path, func(g *ground, at string) {
 			if !g.writable || m.hidden[at] {
 				return
 			}
-			if p.Kind == host.None {
-				rel, _ := below(g.at, at)
-				for i := 1; i <= len(rel); i++ {
-					d := path.Join(g.at, rel[:i])
-					if (i == len(rel) || rel[i] == '/') && len(g.source)+i > len(p.Exists) && !made[d] {
-						made[d] = true
-						m.Inside(g.from, "nobox's own: were it not there, the box could make it", plan.Mkdir{In: g.tree, Path: rel[1:i], Mode: 0o700, MayExist: true})
-					}
+			if p.Held && !held {
+				held = true
+				m.ownHeld = append(m.ownHeld, p.Path)
+				if m.ownFrom == "" {
+					m.ownFrom = g.from
 				}
 			}
 			for i := len(g.at) + 1; i < len(at); i++ {
@@ -237,12 +236,17 @@ func (m *builder) protect() {
 					m.pin(d, nosuidNodev, "so that it cannot be renamed with nobox's own in it")
 				}
 			}
+			if pinned[at] {
+				return
+			}
+			pinned[at] = true
+			if p.Empty {
+				m.Inside(g.from, "nobox's own: were nothing there, the box could make it", plan.Attach{Tree: m.mask(true), Root: m.root, At: plan.BoxPath(at), What: "an empty directory"})
+				return
+			}
 			attr := nosuidNodev
 			attr.ReadOnly = true
-			if !pinned[at] {
-				pinned[at] = true
-				m.pin(at, attr, "nobox's own, never writable from inside")
-			}
+			m.pin(at, attr, "nobox's own, never writable from inside")
 		})
 	}
 }

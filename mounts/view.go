@@ -97,12 +97,14 @@ type Entry struct {
 // called.
 type Thing struct {
 	Path plan.HostPath // resolved
-	Kind host.Kind     // host.None: it is not there, and is to be made as a directory where a box could make it
-	// Exists is the nearest directory above Path that is there, where Path is not.
-	Exists plan.HostPath
-	From   string
-	Why    string
-	Stays  bool // the path is meant as well: nothing else is to come to it
+	Kind host.Kind     // host.None: it is not there
+	// Of what is protected: where a writable share shows it, it is made if it is not
+	// there, and stays for as long as it is held; and it shows as an empty directory.
+	Held, Empty bool
+
+	From  string
+	Why   string
+	Stays bool // the path is meant as well: nothing else is to come to it
 }
 
 // Etc is the content of the files in /etc that are the box's own.
@@ -238,8 +240,10 @@ type builder struct {
 	over     map[*entry]*overlaid
 	store    plan.Slot       // nobox's own files, which the box does not see
 	own      map[string]bool // all names of what Protect names
-	masks    bool            // the store has what masks are made of
-	null     plan.Slot       // /dev/null as attached in the box
+	ownHeld  []plan.HostPath // of what Protect names what is to be held
+	ownFrom  string
+	masks    bool      // the store has what masks are made of
+	null     plan.Slot // /dev/null as attached in the box
 	devpts   plan.Slot
 	made     map[string]bool // mount points that nobox made; true is a directory
 	Master   plan.Slot
@@ -252,6 +256,10 @@ type Built struct {
 	// NoEtc are the files of Etc that the root lacks, and has nothing of: nobox
 	// makes nothing in a directory of the host's.
 	NoEtc []string
+	// Held is nil, or the step that has nobox's own directories stay where they are,
+	// which is to be played before the inside starts, and the flag that it is for.
+	Held     *plan.HoldDirs
+	HeldFrom string
 }
 
 // PTY is the slots of the box's pty, zero without a terminal.
@@ -294,7 +302,11 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (Built, error) {
 	m.sealAll()
 	pty := m.terminal()
 	b.Inside("", "the host's tree is out of reach from here on", plan.Pivot{Root: m.root})
-	return Built{PTY: pty, NoEtc: m.noEtc}, nil
+	built := Built{PTY: pty, NoEtc: m.noEtc}
+	if len(m.ownHeld) > 0 {
+		built.Held, built.HeldFrom = &plan.HoldDirs{Dirs: m.ownHeld}, m.ownFrom
+	}
+	return built, nil
 }
 
 // rootPoints finds what a root of its own lacks of the directories that nobox

@@ -411,6 +411,23 @@ func (a Lock) String() string {
 }
 func (a Lock) Cannot() string { return "lock " + quote(string(a.Dir)) }
 
+// HoldDirs keeps directories of nobox's own where they are while the box runs, and
+// makes them, empty, where they are not there. When no box needs one that was made
+// so any more it is removed: by nobox, or by a process that waits for the end of
+// nobox and of the box.
+type HoldDirs struct {
+	Dirs []HostPath `json:"dirs"`
+}
+
+func (a HoldDirs) String() string {
+	s := make([]string, len(a.Dirs))
+	for i, d := range a.Dirs {
+		s[i] = quote(string(d))
+	}
+	return "hold " + strings.Join(s, " and ") + " while the box runs, made empty if not there; that is undone, also should nobox be killed"
+}
+func (a HoldDirs) Cannot() string { return "hold nobox's own directories" }
+
 // TakeNamespaces receives the box's user and network namespaces.
 type TakeNamespaces struct{}
 

@@ -68,6 +68,7 @@ var checks = [...]struct {
 	{"writable", writableUnasked},
 	{"whiteouts", badWhiteout},
 	{"locks", unlocked},
+	{"held", badHeld},
 	{"nosuid-nodev", suidOrDevices},
 	{"capabilities", badCapabilities},
 	{"securebits", badSecurebits},
@@ -128,6 +129,7 @@ const (
 	kindStartNet
 	kindListen
 	kindLock
+	kindHoldDirs
 	kindTakeNamespaces
 	kindTakeSwitch
 	kindSeeNamespaces
@@ -234,6 +236,8 @@ func kindOf(a Action) kind {
 		return kindListen
 	case Lock:
 		return kindLock
+	case HoldDirs:
+		return kindHoldDirs
 	case TakeNamespaces:
 		return kindTakeNamespaces
 	case TakeSwitch:
@@ -393,7 +397,7 @@ const (
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindSweepInside: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindMapNested: onHost, kindNest: needs, kindOpenHost: makes, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
-	kindListen: onHost, kindLock: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
+	kindListen: onHost, kindLock: onHost, kindHoldDirs: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs, kindClientRoutes: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views, kindFirstPID: views, kindHoldNet: makes, kindEnterNet: needs,
@@ -546,7 +550,7 @@ func badNamespaces(s *survey) *CheckError {
 	i := s.of[kindClone].first
 	for j := range i {
 		switch s.kind[j] {
-		case kindListen, kindLock, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
+		case kindListen, kindLock, kindHoldDirs, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
 		default:
 			return s.at(j, "something stands before the namespaces are made")
 		}
@@ -1275,6 +1279,8 @@ func hasNUL(a Action) bool {
 		return nul(string(a.Path)) || slices.ContainsFunc(a.At, nul)
 	case Lock:
 		return nul(string(a.Dir))
+	case HoldDirs:
+		return slices.ContainsFunc(a.Dirs, func(d HostPath) bool { return nul(string(d)) })
 	case OpenHost:
 		return nul(string(a.Path))
 	case StartHelper:
@@ -1450,6 +1456,30 @@ func badWhiteout(s *survey) *CheckError {
 			} else if rest != "" {
 				return s.at(i, "a whiteout in a directory that can be made again")
 			}
+		}
+	}
+	return nil
+}
+
+// badHeld: a directory of nobox's own that is not there yet, or that another nobox
+// may remove, keeps a box from nothing.
+func badHeld(s *survey) *CheckError {
+	held, clone := s.of[kindHoldDirs], s.of[kindClone]
+	if held.n == 0 {
+		return nil
+	}
+	dirs := s.Steps[held.first].Do.(HoldDirs).Dirs
+	switch {
+	case held.n > 1:
+		return s.at(held.last, "directories are held twice")
+	case clone.n > 0 && held.first > clone.first:
+		return s.at(held.first, "the box could make the directories first")
+	case len(dirs) == 0:
+		return s.at(held.first, "no directory is held")
+	}
+	for _, d := range dirs {
+		if !absolute(string(d)) || climbs(string(d)) {
+			return s.at(held.first, "the path of a directory is not absolute, or not resolved")
 		}
 	}
 	return nil

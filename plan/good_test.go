@@ -13,7 +13,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, SweepInside{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, SweepInside{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, HoldDirs{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, ShowNamespaces{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, ClientRoutes{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -110,6 +110,7 @@ func (g shape) plan() *Plan {
 	}
 	if g.kept {
 		b.Host("--overlay-dir", "", Lock{"/srv/keep"})
+		b.Host("-v", "", HoldDirs{[]HostPath{"/home/me/.config/nobox"}})
 	}
 	limited := g.scope || g.cgroup
 	switch {

@@ -97,6 +97,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 			v.view.Cgroup, v.view.CgroupFrom = mounts.CgroupWritable, limits.Writable
 		}
 	}
+	start := len(b.Steps)
 	from, why := "", ""
 	if o.Net == NetNS {
 		from, why = o.NetFrom, "nobox has entered that network, and the box shares it"
@@ -134,6 +135,10 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 		return nil, err
 	}
 	pty := built.PTY
+	if built.Held != nil {
+		hold := plan.Step{Side: plan.Host, Do: *built.Held, From: built.HeldFrom, Why: "nobox's own: the box could make what is not there"}
+		b.Steps = slices.Insert(b.Steps, start, hold)
+	}
 	if n := lacksEtc(&o, f, v, built.NoEtc); n != "" {
 		p.Notes = append(p.Notes, n)
 	}

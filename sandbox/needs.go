@@ -15,7 +15,7 @@ import (
 
 // needs are the rules for what nobox itself opens and changes outside once it
 // has let go of the rest: while a box runs, and when it has ended.
-func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box) (rules []plan.LandlockRule) {
+func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box, held []plan.HostPath) (rules []plan.LandlockRule) {
 	const look = landlock.ReadFile | landlock.ReadDir
 	rule := func(path string, rights uint64) {
 		if abs, err := filepath.Abs(path); err == nil {
@@ -30,6 +30,14 @@ func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box) (rules []p
 		if p.Path != "" {
 			// The directory that is held, whatever its path leads to by now.
 			rule("/proc/self/fd/"+strconv.Itoa(p.Dir), landlock.RemoveFile)
+		}
+	}
+	for _, d := range held {
+		// It is removed, and what it is in if that was made for it.
+		for d := filepath.Dir(string(d)); d != "/"; d = filepath.Dir(d) {
+			if rule(d, look|landlock.RemoveDir); !host.PassesAt(d) {
+				break
+			}
 		}
 	}
 	if h.Named != "" {

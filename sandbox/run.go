@@ -235,6 +235,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgro
 		}
 		return args, files
 	}
+	var held []plan.HostPath
 	box, err := userns.Start(p, userns.Outside{
 		TTY: caught,
 		Cloned: func() (err error) {
@@ -247,6 +248,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgro
 		Forwarder: forwarder,
 		Lock:      func(dir plan.HostPath) error { return changes.Locked(lock, string(dir)) },
 		Cgroup:    cg,
+		Holder:    holder(f, &held),
 	})
 	defer cg.Remove()
 	if inbox != nil {
@@ -285,7 +287,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgro
 		}
 	}
 	s.streams = func() { letGo(f, tty, o.PreserveFDs) }
-	s.wall = func() *plan.Landlock { return landlock.Supervisor(f.Landlock, needs(&o, &h, cg, box)) }
+	s.wall = func() *plan.Landlock { return landlock.Supervisor(f.Landlock, needs(&o, &h, cg, box, held)) }
 	if h.Started != nil {
 		h.Started(box.PID(), box.Shown())
 	}

@@ -612,11 +612,12 @@ func protected(f *host.Facts) (out []mounts.Thing) {
 		if pf.Resolved == "" || pf.Err != nil || file && pf.Kind == host.None {
 			continue
 		}
-		t := mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind}
-		if pf.Kind == host.None {
-			if t.Exists = plan.HostPath(pf.Exists); !pf.Makeable {
-				continue // the box could not make it either
-			}
+		t := mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind, Held: slices.Contains(f.RunDirs, p)}
+		switch {
+		case pf.Kind == host.None && !pf.Makeable:
+			continue // the box could not make it either
+		case pf.Kind == host.None, pf.Kind == host.Dir && host.Passes(pf.Perm):
+			t.Held, t.Empty = true, true
 		}
 		out = append(out, t)
 	}

@@ -303,6 +303,7 @@ func TestAStartThatIsKilledAtAnyStepLeavesNothingOnTheHost(t *testing.T) {
 		{"no flag", []string{"subids", "tun"}, nil},
 		{"a range, a network, a root overlaid", []string{"subids", "tun"}, append([]string{"--net=user", "-p", "0:80"}, overlaid...)},
 		{"a range, the command as pid 1, changes kept", []string{"subids", "tun"}, []string{"--as-pid-1", "--cwd=overlay", "--overlay-dir", keep, "--mask", "none"}},
+		{"the home, in which nobox's own could be made", nil, []string{"-r", "--net=none", "--home=rw"}},
 		{"no network", []string{"subids"}, []string{"--net=none", "-v", data + ":/tmp/x"}},
 		{"who may mount", []string{"subids", "tun"}, []string{"--cap-add=ALL"}},
 		{"Landlock alone", []string{"landlock6"}, []string{"--tier=landlock"}},

@@ -57,6 +57,8 @@ type Box struct {
 	keeperEnd int   // closing it has the keeper end the box
 	others    []int // children of nobox's that are not the box's, where there is a keeper
 
+	held *holding // nobox's own directories; nil without
+
 	watcher int
 	lifeEnd int // closing it without ending the watcher first kills the box
 	early   *plan.StepError
@@ -108,6 +110,8 @@ type Outside struct {
 	// Lock sees that the lock of kept changes is held, and of this directory; nil
 	// if the plan has none.
 	Lock func(plan.HostPath) error
+	// Holder plays HoldDirs.
+	Holder Holder
 	// Cgroup plays the steps about cgroups; nil if the plan has none.
 	Cgroup Cgroup
 }
@@ -226,6 +230,8 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 			return errors.New("nothing plays this step")
 		}
 		return o.Lock(a.Dir)
+	case plan.HoldDirs:
+		return b.hold(a.Dirs, o.Holder)
 	case plan.Listen:
 		return b.listen(a, from)
 	case plan.TakeNamespaces:
@@ -286,7 +292,7 @@ func (b *Box) clone(flags uint64, cgroup int) error {
 		return errno
 	}
 	b.pid, b.pidfd = int(pid), int(pidfd)
-	return nil
+	return b.held.tell(b.pidfd)
 }
 
 // HelperError is newuidmap's or newgidmap's failure.
@@ -637,6 +643,7 @@ func (b *Box) close() {
 	b.killNetwork()
 	b.endNetwork()
 	b.endAttendants()
+	b.release()
 	if b.region != nil {
 		b.region.free()
 		b.region, b.prog = nil, nil

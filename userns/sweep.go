@@ -20,7 +20,7 @@ func (b *Box) sweep(c Cgroup, inside bool) error {
 		return err
 	}
 	defer unix.Close(p[0])
-	pid, pidfd, err := cloneProgram(sweeperProgram(c.Sweeper(), p[0], inside), p[0], p[1], func(m *childMem) {
+	pid, pidfd, err := cloneProgram(afterProgram(c.Sweeper(), p[0], inside), p[0], p[1], func(m *childMem) {
 		m.fill(slotNet, uintptr(b.pidfd))
 	})
 	if err != nil {
@@ -32,10 +32,12 @@ func (b *Box) sweep(c Cgroup, inside bool) error {
 	return nil
 }
 
-// sweeperProgram are the calls of that process. All signals are blocked, as the
-// player has it, and stay so: systemd sends SIGTERM to all of a scope that it
-// stops. Slot slotNet has the box's pidfd.
-func sweeperProgram(argv []string, life int, inside bool) *program {
+// afterProgram are the calls of a process that waits until nobody holds the other
+// end of life and then becomes nobox again, with these arguments and life as its
+// stdin. All signals are blocked, as the player has it, and stay so: systemd sends
+// SIGTERM to all of a scope that it stops. Inside it enters the user namespace of
+// the box whose pidfd slot slotNet has.
+func afterProgram(argv []string, life int, inside bool) *program {
 	l := &lowerer{next: slotBase + 1, arena: make([]byte, 8, 1<<10)}
 	l.call(unix.SYS_SETSID) // out of the terminal's reach
 	l.call(unix.SYS_CHDIR, l.str("/"))
@@ -60,13 +62,14 @@ func sweeperProgram(argv []string, life int, inside bool) *program {
 	l.call(unix.SYS_CLOSE_RANGE, num(life+1), hex(uint32(0xffffffff)), num(0))
 	devnull := l.temp() // not one of the three: the runtime opened those that were closed
 	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
-	for fd := range 3 {
+	for fd := 1; fd < 3; fd++ {
 		l.call(unix.SYS_DUP3, devnull, num(fd), num(0))
 	}
 	l.done(devnull)
 	pfd := l.data(make([]byte, 8)) // struct pollfd; POLLHUP alone is reported
 	l.poke(pfd, 0, control())
 	l.call(unix.SYS_PPOLL, pfd, num(1), null(), null(), num(sizeofSigset))
+	l.call(unix.SYS_DUP3, control(), num(0), num(0))
 	l.call(unix.SYS_EXECVE, l.str("/proc/self/exe"), l.vector(argv), l.vector(nil))
 	return &program{ops: l.ops, arena: l.arena, relocs: l.relocs, slots: int(l.next)}
 }

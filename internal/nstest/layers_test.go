@@ -49,7 +49,7 @@ var layers = map[string]struct {
 	"ports":           {"the forwarder of published ports, a process of its own", "", "golang.org/x/sys"},
 	"terminal":        {"the pty and its relay", "plan", "golang.org/x/sys"},
 	"caller":          {"what the caller handed over, before the runtime changes it", "", ""},
-	"boxes":           {"what is known of running boxes that have a name", "", "golang.org/x/sys"},
+	"boxes":           {"what is known of running boxes that have a name", "host", "golang.org/x/sys"},
 	"signals":         {"signals from a descriptor", "", "golang.org/x/sys"},
 	"internal/nstest": {"what tests share; nothing else may import it", "plan host terminal", "golang.org/x/sys"},
 	"tests":           {"end to end", "*", "*"},
