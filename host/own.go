@@ -65,9 +65,7 @@ func HoldDir(dir string) (*HeldDir, error) {
 // for the time of a box, no other holds it and nobody put anything into it, and
 // likewise what it is in.
 func (h *HeldDir) LetGo() {
-	if flock(h.fd, unix.LOCK_EX) == nil && isAt(h.fd, h.Dir) {
-		removePassing(h.Dir, false)
-	}
+	removeUnheld(h.fd, h.Dir, false)
 	unix.Close(h.fd)
 }
 
@@ -82,8 +80,19 @@ func RemoveIdle(dir string, passing bool) {
 		return
 	}
 	defer unix.Close(fd)
-	if flock(fd, unix.LOCK_EX) == nil && isAt(fd, dir) {
-		removePassing(dir, !passing)
+	removeUnheld(fd, dir, !passing)
+}
+
+// removeUnheld removes an open directory by its path if nobody else has its lock.
+// Another may have emptied it meanwhile, and have left it for this lock: then that
+// is not the end.
+func removeUnheld(fd int, dir string, any bool) {
+	for flock(fd, unix.LOCK_EX) == nil && isAt(fd, dir) {
+		full := removePassing(dir, any)
+		unix.Flock(fd, unix.LOCK_UN)
+		if !full || holdsMore(fd, "") {
+			return
+		}
 	}
 }
 
@@ -116,20 +125,23 @@ func makeDir(dir string) (int, error) {
 // removePassing removes a directory that was made for the time of a box, if it is
 // empty, and those above it that were. One that holds something is from then on
 // like any other, unless that is what another nobox has made on the same way. With
-// any the first may be of another mode.
-func removePassing(dir string, any bool) {
+// any the first may be of another mode. It says whether something was in the first.
+func removePassing(dir string, any bool) (full bool) {
+	first := dir
 	for on := ""; dir != "/"; dir, on, any = path.Dir(dir), path.Base(dir), false {
 		fd, err := openDir(dir, unix.O_RDONLY)
 		if err == unix.ENOENT {
 			continue
 		}
 		if err != nil {
-			return
+			return full
 		}
 		var st unix.Stat_t
 		goes := unix.Fstat(fd, &st) == nil && st.Uid == uint32(unix.Geteuid()) && (any || Passes(st.Mode&0o7777))
 		if goes {
-			switch err := rmdir(dir); {
+			err := rmdir(dir)
+			full = full || dir == first && err == unix.ENOTEMPTY
+			switch {
 			case err == unix.ENOTEMPTY && !any && holdsMore(fd, on):
 				unix.Fchmod(fd, 0o700)
 			case err != nil && err != unix.ENOENT:
@@ -138,15 +150,17 @@ func removePassing(dir string, any bool) {
 		}
 		unix.Close(fd)
 		if !goes {
-			return
+			return full
 		}
 	}
+	return full
 }
 
 // holdsMore says whether an open directory has another entry than this.
 func holdsMore(fd int, but string) bool {
 	var names []string
 	buf := make([]byte, 4096)
+	unix.Seek(fd, 0, unix.SEEK_SET)
 	for len(names) < 2 {
 		n, err := unix.ReadDirent(fd, buf)
 		if err == unix.EINTR {

@@ -188,3 +188,28 @@ func TestADirectoryIsThereForEachThatHoldsIt(t *testing.T) {
 		t.Error("the last left it")
 	}
 }
+
+// Who finds something of another's in it leaves the directory to that one, who
+// may have found it locked by then.
+func TestADirectoryThatManyEmptyAtOnceGoes(t *testing.T) {
+	dir := filepath.Join(realDir(t), "nobox")
+	names := strings.Split("abcdefghijklmnop", "")
+	for range 400 {
+		for _, name := range names {
+			if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		for _, name := range names {
+			all.Go(func() {
+				os.Remove(filepath.Join(dir, name))
+				RemoveIdle(dir, false)
+			})
+		}
+		all.Wait()
+		if there(dir) {
+			t.Fatal("the directory is empty, and stays")
+		}
+	}
+}

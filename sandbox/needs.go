@@ -42,7 +42,9 @@ func needs(o *Options, h *Hooks, cg *cgroups.Player, box *userns.Box, held []pla
 	}
 	if h.Named != "" {
 		rule(h.Named, landlock.WriteFile|landlock.MakeReg|landlock.RemoveFile)
-		// It is removed, and so is the one that it is in if it was the last.
+		// It is removed, and so is the one that it is in if it was the last: that is
+		// opened, for its lock.
+		rule(filepath.Dir(h.Named), landlock.ReadDir)
 		rule(filepath.Dir(filepath.Dir(h.Named)), landlock.RemoveDir)
 	}
 	if h.Empty != "" {
