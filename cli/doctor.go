@@ -2,7 +2,6 @@ package cli
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,20 +11,14 @@ import (
 	"nobox/plan"
 )
 
-// doctorTrials are the boxes to start besides the main one, as far as this
-// version has their flags.
-func doctorTrials() (out []doctor.Trial) {
-	for _, n := range []struct{ name, word string }{
-		{doctor.NetworkUser, "user"}, {doctor.NetworkPasta, "pasta"}, {doctor.NetworkSlirp, "slirp4netns"},
-	} {
-		if slices.Contains(netWords, n.word) {
-			out = append(out, doctor.Trial{Name: n.name, Args: []string{"--net=" + n.word}})
-		}
+// doctorTrials are the boxes to start besides the main one.
+func doctorTrials() []doctor.Trial {
+	return []doctor.Trial{
+		{Name: doctor.NetworkUser, Args: []string{"--net=user"}},
+		{Name: doctor.NetworkPasta, Args: []string{"--net=pasta"}},
+		{Name: doctor.NetworkSlirp, Args: []string{"--net=slirp4netns"}},
+		{Name: doctor.Limits, Args: []string{"--memory=64m", "--pids-limit=64"}},
 	}
-	if lookup("--memory") != nil && lookup("--pids-limit") != nil {
-		out = append(out, doctor.Trial{Name: doctor.Limits, Args: []string{"--memory=64m", "--pids-limit=64"}})
-	}
-	return out
 }
 
 // doctorText is the lines for a person: the name, how it is, what was found;

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,11 +83,10 @@ const (
 	takesSecurity // seccomp=FILE
 )
 
-// The words of the flags that have a closed set of them, and the words of
-// nobox's contract that this version does not have.
+// The words of the flags that have a closed set of them.
 var (
-	cwdWords     = []string{"rw", "ro", "hidden"}
-	homeWords    = []string{"hidden", "ro", "rw"}
+	cwdWords     = []string{"rw", "ro", "overlay", "hidden"}
+	homeWords    = []string{"hidden", "ro", "overlay", "rw"}
 	usernsWords  = []string{"auto", "keep-id"}
 	netWords     = []string{"user", "none", "host", "pasta", "slirp4netns"}
 	explainWords = []string{"words", "syscalls", "json"}
@@ -640,7 +640,7 @@ no-new-privileges is accepted, since it always holds.
 	{
 		name: "net", aliases: []string{"network"}, arg: "MODE", values: netWords, group: groupNetwork,
 		what: "set up the network",
-		help: "nobox's own (default), lo alone, or the host's",
+		help: "user, none, host, pasta, slirp4netns or ns:PATH",
 		long: `The network of the box: one in user space, of nobox's own, which takes nothing from the host's interfaces and comes up on a VPN and offline (user), a namespace where only lo is up (none), the host's own (host), one by a program of the host's (pasta, slirp4netns), or one that is there already (ns:PATH).
 
 user is the default: TCP, UDP and ping, IPv4 and IPv6, and names from the host's resolvers, whichever they are at the time. What the box sends goes on by sockets of the caller's. The host's loopback, link-local addresses, such as those where clouds hand out credentials, and groups are out of reach. Without /dev/net/tun one of a pair of devices takes its place, as --explain says; where that cannot be made either the box has lo alone, and a line says so; asked for by flag, that is an error.
@@ -666,7 +666,7 @@ pasta and slirp4netns are programs of the host's, passt and slirp4netns by their
 			default:
 				path, ok := strings.CutPrefix(v, "ns:")
 				if !ok {
-					return notOneOf(v, netWords)
+					return notOneOf(v, append(slices.Clip(netWords), "ns:PATH"))
 				}
 				if err := hostPath(path); err != nil {
 					return err

@@ -424,8 +424,8 @@ func TestMistakes(t *testing.T) {
 		{"--hostname " + strings.Repeat("a", 65), "cannot set the host name (--hostname " + strings.Repeat("a", 65) + "): 65 bytes are too long a name: 64 at most"},
 
 		// Files
-		{"--cwd=", `cannot share the working directory (--cwd=""): "" is not one of rw, ro, hidden`},
-		{"--cwd=RW", "cannot share the working directory (--cwd=RW): RW is not one of rw, ro, hidden"},
+		{"--cwd=", `cannot share the working directory (--cwd=""): "" is not one of rw, ro, overlay, hidden`},
+		{"--cwd=RW", "cannot share the working directory (--cwd=RW): RW is not one of rw, ro, overlay, hidden"},
 		{"--overlay=/a --overlay-dir /b", "cannot keep the changes (--overlay-dir /b): \"--overlay /a\" and \"--overlay-dir /b\" exclude one another"},
 		{"--mount type=overlay,src=/a,dst=/b,ro", "cannot mount (--mount type=overlay,src=/a,dst=/b,ro): type=overlay and readonly exclude one another"},
 		{"-v /data", "cannot bind (-v /data): it needs a source and a destination: SRC:DST\nhint: -v /data:/data shares it at the same path"},
@@ -519,8 +519,8 @@ func TestMistakes(t *testing.T) {
 		{"--add-host db", "cannot add the host (--add-host db): write NAME:IP"},
 		{"--dns resolver", "cannot ask the resolver (--dns resolver): the address is none"},
 		{"--mtu 1279", "cannot set the MTU (--mtu 1279): an MTU is a number from 1280 to 65520"},
-		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns"},
-		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
+		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
 
 		// See through
 		{"--explain=", `cannot explain (--explain=""): "" is not one of words, syscalls, json`},

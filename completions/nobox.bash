@@ -38,8 +38,8 @@ _nobox() {
         --overlay-dir|--overlay-dir=) kind='dir' ;;
         --name|--name=) kind='none' ;;
         --hostname|--hostname=) kind='none' ;;
-        --cwd|--cwd=) kind='rw ro hidden' ;;
-        --home|--home=) kind='hidden ro rw' ;;
+        --cwd|--cwd=) kind='rw ro overlay hidden' ;;
+        --home|--home=) kind='hidden ro overlay rw' ;;
         -v|--volume|--volume=) kind='bind' ;;
         --bind|--bind=) kind='file' ;;
         --ro-bind|--ro-bind=) kind='file' ;;

@@ -209,12 +209,22 @@ func (k kind) resolve(r *Manual, ids host.IDs) ([]source, error) {
 		err.Cause = fmt.Sprintf("%s %d of the host is not %s's, who owns %s", k.name, want, k.who, k.ownership())
 	} else {
 		err.Cause = fmt.Sprintf("%s has no %s with the number %d and owns %s", k.who, k.name, want, k.ownership())
+		if k.owns(want) {
+			err.Cause += fmt.Sprintf("; @%d is the one of the host", want)
+		}
 	}
 	if t := k.noRange(ids); t != nil {
 		err.Cause += ": " + t.cause
 		err.Remedy = t.remedy
 	}
 	return nil, err
+}
+
+// owns says whether an id of the host is the caller's.
+func (k kind) owns(id uint64) bool {
+	return id == uint64(k.own) || slices.ContainsFunc(k.granted.Ranges, func(r host.Range) bool {
+		return id >= uint64(r.Start) && id-uint64(r.Start) < uint64(r.Count)
+	})
 }
 
 // ownership lists the caller's ids, with the numbers that Manual.Host counts.

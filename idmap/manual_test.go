@@ -162,6 +162,8 @@ func TestAMapByHandThatCannotBeIsAnError(t *testing.T) {
 			"cannot map uids (--uidmap 0:0:100, --uidmap 10:200:1): both map uids of the box 10", ""},
 		{"beyond the end", boxer(), []string{"0:0:65538"}, nil,
 			"cannot map uids (--uidmap 0:0:65538): boxer has no uid with the number 65537 and owns 1001 (number 0), 100000–165535 (1–65536)", ""},
+		{"a number of the host's range", boxer(), []string{"0:0", "1:165000:10"}, nil,
+			"cannot map uids (--uidmap 1:165000:10): boxer has no uid with the number 165000 and owns 1001 (number 0), 100000–165535 (1–65536); @165000 is the one of the host", ""},
 		{"far beyond the end, by a gid", boxer(), []string{"0:0"}, []string{"0:0", "1:4000000000"},
 			"cannot map gids (--gidmap 1:4000000000): boxer has no gid with the number 4000000000 and owns 1002 (number 0), 200000–265535 (1–65536)", ""},
 		{"many ranges", spread, []string{"0:@1", "1:@3:2"}, nil,
