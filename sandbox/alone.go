@@ -255,19 +255,12 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 	who := user{uid: f.UID, gid: f.GID, home: f.Home}
 
 	b := &plan.Builder{}
-	limits, err := cgroup(&o, f)
+	limited, err := limit(&o, f, b, p)
 	if err != nil {
 		return nil, err
-	}
-	limited, err := limits.Steps(b, f)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range limited.Notes {
-		p.Notes = append(p.Notes, n+" (--best-effort)")
 	}
 	b.Host(tierFlag, "there is no pid namespace that would end with the box", plan.Keep{Terminal: terminal})
-	b.Host("", "", plan.Clone{Cgroup: limited.Cgroup})
+	b.Host("", "", plan.Clone{Cgroup: limited})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
 	b.Inside("", "who forks twice is waited for as well", plan.AdoptOrphans{})
 	b.Inside("", "", plan.SetUmask{Mask: f.Umask})

@@ -80,21 +80,14 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if k := v.view.Keep; k != nil {
 		b.Host(k.From, "", plan.Lock{Dir: k.Dir})
 	}
-	limits, err := cgroup(&o, f)
+	limited, err := limit(&o, f, b, p)
 	if err != nil {
 		return nil, err
 	}
-	limited, err := limits.Steps(b, f)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range limited.Notes {
-		p.Notes = append(p.Notes, n+" (--best-effort)")
-	}
-	if limited.Cgroup {
+	if limited {
 		v.view.Cgroup = mounts.CgroupReadOnly
-		if limits.Writable != "" {
-			v.view.Cgroup, v.view.CgroupFrom = mounts.CgroupWritable, limits.Writable
+		if o.Limits.Writable != "" {
+			v.view.Cgroup, v.view.CgroupFrom = mounts.CgroupWritable, o.Limits.Writable
 		}
 	}
 	start := len(b.Steps)
@@ -102,10 +95,10 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if o.Net == NetNS {
 		from, why = o.NetFrom, "nobox has entered that network, and the box shares it"
 	}
-	b.Host(from, why, plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
+	b.Host(from, why, plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
-	if limited.Cgroup && limits.Writable != "" {
-		b.Host(limits.Writable, "what the box's users make is not yours to remove", plan.SweepInside{})
+	if limited && o.Limits.Writable != "" {
+		b.Host(o.Limits.Writable, "what the box's users make is not yours to remove", plan.SweepInside{})
 	}
 	own := namespaces(netOf(&o, f))
 	if net.Beside {

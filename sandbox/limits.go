@@ -122,6 +122,22 @@ func cgroup(o *Options, f *host.Facts) (*cgroups.Request, error) {
 // ParseCPUs reads a list of CPUs such as 0-3,7.
 func ParseCPUs(s string) ([]int, error) { return cgroups.ParseCPUs(s) }
 
+// limit appends the steps that make the box's cgroup, and says whether there is one.
+func limit(o *Options, f *host.Facts, b *plan.Builder, p *plan.Plan) (made bool, err error) {
+	r, err := cgroup(o, f)
+	if err != nil {
+		return false, err
+	}
+	m, err := r.Steps(b, f)
+	if err != nil {
+		return false, err
+	}
+	for _, n := range m.Notes {
+		p.Notes = append(p.Notes, n+" (--best-effort)")
+	}
+	return m.Cgroup, nil
+}
+
 // cgroupQuestions are what limits need to know.
 func cgroupQuestions(o *Options, q *host.Questions) {
 	r, err := cgroup(o, nil)
