@@ -83,7 +83,7 @@ var noSpace = "nobox: cannot start: the limit on address space is below 800 MiB,
 
 // noData is what it says where RLIMIT_DATA leaves too little for what the
 // runtime writes to.
-var noData = "nobox: cannot start: the limit on data is below 64 MiB, which nobox reserves\nnobox: hint: ulimit -d shows the limit\n"
+var noData = "nobox: cannot start: the limit on data is below 96 MiB, which nobox reserves\nnobox: hint: ulimit -d shows the limit\n"
 
 // noProc is what it says where RLIMIT_NPROC is below what nobox itself takes of
 // it, threads included.

@@ -15,7 +15,7 @@
 #define RLIMIT_AS 9
 #define RLIMIT_DATA 2
 #define MIN_SPACE (800<<20)
-#define MIN_DATA (64<<20)
+#define MIN_DATA (96<<20)
 #define RLIMIT_NPROC 6
 #define MIN_PROC 8
 #define SYS_geteuid 107
