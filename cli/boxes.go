@@ -202,11 +202,16 @@ func boxVerb(inv *Invocation) int {
 // inOtherWords is what verbs do that are none of English.
 var inOtherWords = map[string]string{"logs": "show the output of", "rm": "forget", "wait": "wait for"}
 
+// hintFor says where the names are, of a box that there is not.
 func hintFor(err error) []string {
-	if errors.Is(err, boxes.ErrNone) {
-		return []string{"nobox ps lists the boxes that have a name and run"}
+	if !errors.Is(err, boxes.ErrNone) {
+		return nil
 	}
-	return nil
+	dir, uid := state()
+	if all, err := dir.List(uid, true); err == nil && len(all) == 0 {
+		return []string{"no box has a name here: --name and -d give it one"}
+	}
+	return []string{"nobox ps --all lists the boxes that have a name, ended ones too"}
 }
 
 // ps lists the boxes that run.

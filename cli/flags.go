@@ -275,7 +275,7 @@ SRC is a path of the host; a relative one starts with "." or has a "/" in it. DS
 		help: "type=bind|tmpfs|overlay,source=,target=",
 		long: `Mounts as docker(1) and podman(1) spell it, pairs separated by commas. A field in double quotes may have commas in it.
 
-For type=bind, the default, and type=overlay, as with -v SRC:DST:O: source or src, target, dst or destination, readonly or ro, noexec, bind-recursive=enabled|disabled. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec.
+For type=bind, the default, and type=overlay, as with -v SRC:DST:O: source or src, target, dst or destination, readonly or ro, noexec, bind-recursive=enabled|disabled. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec. nosuid and nodev always hold.
 
   nobox --mount type=bind,source=$PWD/data,target=/mnt,readonly -- ls /mnt
   nobox --mount type=tmpfs,target=/mnt,tmpfs-size=64m -- df /mnt`,
@@ -414,7 +414,7 @@ Without --gidmap the gids are mapped by the same numbers. --userns, -r, -c and -
 		name: "user", short: "u", arg: "USER[:GROUP]", takes: takesUser, group: groupIdentity,
 		what: "run as that user",
 		help: "who runs the command: an id, or a name inside",
-		long: `Runs the command as a user of the box: a uid, or a name that the box's own /etc/passwd has. Behind ":" stands a gid, or a name of its /etc/group; without it the gid is the one of /etc/passwd, or 0. By default the command runs as root, and with -c as the caller. The caller's supplementary groups are dropped.`,
+		long: `Runs the command as a user of the box: a uid, or a name that the box's own /etc/passwd has. Behind ":" stands a gid, or a name of its /etc/group; without it the gid is the one of /etc/passwd, or 0, and the command is also in the groups that /etc/group has that user in, as far as they are mapped. By default the command runs as root, and with -c as the caller. The caller's supplementary groups are dropped.`,
 		set: func(v string, o *Invocation) error {
 			if err := user(v); err != nil {
 				return err
@@ -771,7 +771,7 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 			}
 			address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
 			if _, err := netip.ParseAddr(address); err != nil && address != sandbox.HostGateway {
-				return errors.New("the address is none")
+				return notIP(address)
 			}
 			o.Options.AddHosts = append(o.Options.AddHosts, sandbox.AddHost{Name: name, Address: address})
 			return nil
@@ -784,7 +784,7 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		long: `Asks these servers for the box's names, in the place of those that the host's resolv.conf has at the time.`,
 		set: func(v string, o *Invocation) error {
 			if a, err := netip.ParseAddr(v); err != nil || a.Zone() != "" {
-				return errors.New("the address is none")
+				return notIP(v)
 			}
 			o.Options.DNS = append(o.Options.DNS, v)
 			return nil

@@ -61,8 +61,8 @@ type parsing struct {
 
 	hostsAllowed bool // --allow-host, by what a project's settings are compared with
 
-	seconds []string // the second arguments of the flags that take two, in order
-	second  string   // that of the flag at hand
+	seconds []*string // the second arguments of the flags that take two, in order; nil is none
+	second  string    // that of the flag at hand
 
 	removed, reaped bool // --rm, --init
 
@@ -267,11 +267,13 @@ func (o *Invocation) setFlag(s *spelling, value string) error {
 	f := s.flag
 	o.spelled = s.as()
 	o.given = f.written(o.spelled, value)
-	if f.second != "" && len(o.seconds) > 0 {
-		o.second, o.seconds = o.seconds[0], o.seconds[1:]
-		if o.second != "" {
+	lacking := f.second != ""
+	if lacking && len(o.seconds) > 0 {
+		if s := o.seconds[0]; s != nil {
+			o.second, lacking = *s, false
 			o.given += " " + show(o.second)
 		}
+		o.seconds = o.seconds[1:]
 	}
 	switch {
 	case f.needsValue() && looksLikeFlag(value):
@@ -279,7 +281,7 @@ func (o *Invocation) setFlag(s *spelling, value string) error {
 	case strings.IndexByte(value, 0) >= 0, strings.IndexByte(o.second, 0) >= 0:
 		return f.wrong(o.given, nulInValue())
 	}
-	if f.second != "" && o.second == "" {
+	if lacking {
 		return f.wrong(o.given, needsTwo(f))
 	}
 	err := f.set(value, o)
@@ -332,12 +334,12 @@ func misread(args []string) error {
 
 // takeSeconds takes the second arguments of the flags that have two, as bwrap
 // spells them, out of the arguments: pflag knows of one.
-func takeSeconds(args []string) (rest, seconds []string) {
+func takeSeconds(args []string) (rest []string, seconds []*string) {
 	for i := 0; i < len(args) && args[i] != "--"; i++ {
 		f := lookup(args[i])
 		if f == nil || f.second == "" || i+2 >= len(args) || args[i+1] == "--" || looksLikeFlag(args[i+1]) || looksLikeFlag(args[i+2]) {
 			if f != nil && f.second != "" {
-				seconds = append(seconds, "") // there is none, which setFlag says
+				seconds = append(seconds, nil) // which setFlag says
 			}
 			continue
 		}
@@ -345,7 +347,8 @@ func takeSeconds(args []string) (rest, seconds []string) {
 			args = slices.Clone(args)
 			rest = args
 		}
-		seconds = append(seconds, args[i+2])
+		second := args[i+2]
+		seconds = append(seconds, &second)
 		args = slices.Delete(args, i+2, i+3)
 		i++
 	}

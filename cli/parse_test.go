@@ -70,6 +70,8 @@ func TestFlagsSetOptions(t *testing.T) {
 			{Source: ".", Target: "/c", ReadOnly: true, From: "--ro-bind . /c"}}}},
 		{"--mount type=bind,src=/a,dst=/b,readonly,bind-recursive=disabled", opts{Binds: []sandbox.Bind{{Source: "/a", Target: "/b", ReadOnly: true, Flat: true,
 			From: "--mount type=bind,src=/a,dst=/b,readonly,bind-recursive=disabled"}}}},
+		{"--mount type=bind,src=/a,dst=/b,nosuid,nodev=true", opts{Binds: []sandbox.Bind{{Source: "/a", Target: "/b", From: "--mount type=bind,src=/a,dst=/b,nosuid,nodev=true"}}}},
+		{"--mount type=tmpfs,dst=/b,nosuid,nodev", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/b", From: "--mount type=tmpfs,dst=/b,nosuid,nodev"}}}},
 		{"--mount \"source=/a,b\",target=/b,ro=false", opts{Binds: []sandbox.Bind{{Source: "/a,b", Target: "/b", From: "--mount \"\\\"source=/a,b\\\",target=/b,ro=false\""}}}},
 		{"--mount type=tmpfs,destination=/t,tmpfs-size=1k,tmpfs-mode=700,noexec", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", Size: 1024, Mode: 0o700,
 			Options: struct{ ReadOnly, NoExec bool }{false, true}, From: "--mount type=tmpfs,destination=/t,tmpfs-size=1k,tmpfs-mode=700,noexec"}}}},
@@ -94,6 +96,7 @@ func TestFlagsSetOptions(t *testing.T) {
 		{"-e K=V --env K -eA=B=C -e=X=Y -e D=", opts{Env: []sandbox.EnvVar{
 			{Name: "K", Value: "V", From: "-e K"}, {Name: "K", FromCaller: true, From: "--env K"},
 			{Name: "A", Value: "B=C", From: "-e A"}, {Name: "X", Value: "Y", From: "-e X"}, {Name: "D", From: "-e D"}}}},
+		{"--setenv K ∅ --setenv L v", opts{Env: []sandbox.EnvVar{{Name: "K", From: "--setenv K"}, {Name: "L", Value: "v", From: "--setenv L"}}}},
 		{"--env-host", opts{EnvHost: true}},
 
 		{"--userns=auto", opts{UsernsFrom: "--userns=auto"}},
@@ -517,7 +520,7 @@ func TestMistakes(t *testing.T) {
 		{"--deny-host a.com:", "cannot deny the host (--deny-host a.com:): there is no port behind the colon"},
 		{"--host-port 0", "cannot open the host's port (--host-port 0): a port is a number from 1 to 65535"},
 		{"--add-host db", "cannot add the host (--add-host db): write NAME:IP"},
-		{"--dns resolver", "cannot ask the resolver (--dns resolver): the address is none"},
+		{"--dns resolver", "cannot ask the resolver (--dns resolver): resolver is not an address, such as 192.0.2.53 or 2001:db8::53"},
 		{"--mtu 1279", "cannot set the MTU (--mtu 1279): an MTU is a number from 1280 to 65520"},
 		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
 		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns, ns:PATH"},

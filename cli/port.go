@@ -179,7 +179,7 @@ func port(inv *Invocation) int {
 		var checked *sandbox.Error
 		switch {
 		case errors.As(err, &step):
-			SayError(os.Stderr, fmt.Errorf("cannot %w", bare(err)))
+			sayFailure(sandbox.Diagnose(err, box.Options, nil))
 			return ExitCannot
 		case errors.As(err, &checked):
 			SayError(os.Stderr, err, checked.Hints...)

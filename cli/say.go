@@ -401,6 +401,10 @@ func notAddress(v string) error {
 	return causef("%s is not an address: 127.0.0.1, or [::1] in brackets", show(v))
 }
 
+func notIP(v string) error {
+	return causef("%s is not an address, such as 192.0.2.53 or 2001:db8::53", show(v))
+}
+
 func localhostIsDefault() error {
 	return cause{"localhost is a name, and an address stands here", "without one it is 127.0.0.1 and [::1]"}
 }

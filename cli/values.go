@@ -186,7 +186,7 @@ func (o *Invocation) bindTwo(src string, readOnly bool) error {
 // mountKeys are the keys of --mount, with what they mean to nobox.
 var mountKeys = [...]struct{ key, as string }{
 	{"type", "type"}, {"source", "source"}, {"src", "source"}, {"target", "target"}, {"dst", "target"}, {"destination", "target"},
-	{"readonly", "ro"}, {"ro", "ro"}, {"noexec", "noexec"}, {"bind-recursive", "bind-recursive"},
+	{"readonly", "ro"}, {"ro", "ro"}, {"noexec", "noexec"}, {"nosuid", "nosuid"}, {"nodev", "nodev"}, {"bind-recursive", "bind-recursive"},
 	{"tmpfs-size", "size"}, {"size", "size"}, {"tmpfs-mode", "mode"}, {"mode", "mode"},
 }
 
@@ -212,12 +212,15 @@ func (o *Invocation) mount(v string) error {
 				keys = append(keys, k.key)
 			}
 			return unknownKey(key, keys)
-		case as == "ro" || as == "noexec":
+		case as == "ro" || as == "noexec" || as == "nosuid" || as == "nodev":
 			on := true
 			if pair {
 				if err := onOff(val, &on); err != nil {
 					return err
 				}
+			}
+			if !on && (as == "nosuid" || as == "nodev") {
+				return alwaysHolds(as)
 			}
 			val = strconv.FormatBool(on)
 		case !pair || val == "":
@@ -237,7 +240,7 @@ func (o *Invocation) mount(v string) error {
 		if m[key] == "" {
 			continue
 		}
-		fits := key == "type" || key == "target" || key == "ro" || key == "noexec" ||
+		fits := key == "type" || key == "target" || key == "ro" || key == "noexec" || key == "nosuid" || key == "nodev" ||
 			(typ == "bind" || typ == "overlay") && (key == "source" || key == "bind-recursive") || typ == "tmpfs" && (key == "size" || key == "mode")
 		if (typ == "bind" || typ == "overlay" || typ == "tmpfs") && !fits {
 			return notForType(key, typ)

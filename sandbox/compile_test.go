@@ -267,7 +267,7 @@ func TestTheCommandRunsAsWhoWasNamed(t *testing.T) {
 	}{
 		{"", "", "0:0 []"},
 		{"0", "", "0:0 []"},
-		{"1000", "", "1000:1000 []"},
+		{"1000", "", "1000:1000 [29]"}, // as its name
 		{"1000:1000", "", "1000:1000 []"},
 		{"1000:0", "", "1000:0 []"},
 		{"65536:65536", "", "65536:65536 []"},
@@ -275,6 +275,8 @@ func TestTheCommandRunsAsWhoWasNamed(t *testing.T) {
 		{"ana:tty", "", "1000:5 []"},
 		{"www-data", "", "33:33 []"},
 		{"build", "/srv/debian", "1000:1000 [999]"}, // high is not mapped, and left out
+		{"1000", "/srv/debian", "1000:1000 [999]"},
+		{"1000:1000", "/srv/debian", "1000:1000 []"},
 		{"build:docker", "/srv/debian", "1000:999 []"},
 		{"ana", "/srv/debian", "the box's /etc/passwd has no such user"},
 		{"build:nobody", "/srv/debian", "the box's /etc/group has no such group"},
@@ -342,6 +344,25 @@ func TestWithOneIdTheOtherOnesAreRefusedWithAHint(t *testing.T) {
 	var e *Error
 	if !errors.As(err, &e) || len(e.Hints) != 1 || !strings.Contains(e.Hints[0], "subuid(5)") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAnIdThatIsNotMappedNamesThoseThatAre(t *testing.T) {
+	by := []MapRequest{{Box: 0, Host: 0, Count: 1}, {Box: 1, Host: 1, Count: 9}, {Box: 20, Host: 10, Count: 1}}
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{User: "70000"}, "the uids of the box are 0–65536; --uidmap 0:0 --uidmap 70000:1 maps one of the caller's range there"},
+		{Options{User: "0:70000"}, "the gids of the box are 0–65536; --gidmap 0:0 --gidmap 70000:1 maps one of the caller's range there"},
+		{Options{User: "30", UIDMap: by}, "the uids of the box are 0–9, 20"},
+	} {
+		c.o.Command = []string{"id"}
+		_, err := scene{o: c.o}.compile()
+		var e *Error
+		if !errors.As(err, &e) || len(e.Hints) != 1 || e.Hints[0] != c.want {
+			t.Errorf("%v: %q, want %q", err, e.Hints, c.want)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -115,6 +117,8 @@ func DoctorLine(err error) string {
 		return "tun"
 	case plan.MakeVeth:
 		return "veth"
+	case plan.Listen:
+		return ""
 	case plan.Device, plan.DeviceIPv6, plan.StartNet, plan.SendNet:
 		return "network"
 	case plan.StartHelper:
@@ -171,6 +175,10 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 		return diagnoseNamespaces(failed, f)
 	case plan.MapIDs:
 		return diagnoseMapIDs(failed)
+	case plan.Listen:
+		if errors.Is(failed.Err, unix.EACCES) {
+			return Diagnosis{err, portHint(a)}
+		}
 	}
 	refine := func(cause string, hints ...string) Diagnosis {
 		return Diagnosis{&Refined{failed.Step.Do.Cannot(), failed.Step.From, cause, failed}, hints}
@@ -248,6 +256,28 @@ func diagnose(err error, o Options, f *host.Facts) Diagnosis {
 		return refine("a symbolic link is in the way, where none was when nobox looked")
 	}
 	return Diagnosis{err, nil}
+}
+
+// portHint is about a port that is root's alone; ip(7),
+// ip_unprivileged_port_start.
+func portHint(a plan.Listen) []string {
+	start := host.Sysctl("net/ipv4/ip_unprivileged_port_start")
+	n, bad := strconv.Atoi(start)
+	if a.Path != "" || bad != nil || a.First == 0 || int(a.First) >= n {
+		return nil
+	}
+	hint := "sysctl net.ipv4.ip_unprivileged_port_start is " + start + ": lower ports are root's"
+	// 8080 for 80, 8443 for 443.
+	if port := int(a.First) + 8000; a.First == a.Last && port >= n && port <= math.MaxUint16 {
+		a.First, a.Last = uint16(port), uint16(port)
+		if l, err := userns.Listen(a, ""); err == nil {
+			for _, fd := range l.FDs {
+				unix.Close(fd)
+			}
+			return []string{fmt.Sprintf("%s; port %d is free", hint, port)}
+		}
+	}
+	return []string{hint + "; in the place of the host's port 0 is one that is free"}
 }
 
 // refusedLayers names what the kernel would not make an overlay of.

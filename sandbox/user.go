@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,8 +51,8 @@ func lookupUser(o *Options, f *host.Facts, ids idmap.Map) (user, error) {
 	}
 	if isNumber(name) && (!hasGroup || isNumber(group)) {
 		// moby/sys/user takes no id above 2^31, which directories give out.
-		u = byNumber(name, group, hasGroup, u, passwd.Content)
-		return u, checkMapped(u, ids, o.User)
+		u = byNumber(name, group, hasGroup, u, passwd.Content, groups.Content, ids)
+		return u, checkMapped(u, o, ids)
 	}
 	e, err := mobyuser.GetExecUser(o.User, &mobyuser.ExecUser{Uid: int(u.uid), Gid: int(u.gid), Home: "/"},
 		bytes.NewReader(passwd.Content), bytes.NewReader(groups.Content))
@@ -64,7 +65,7 @@ func lookupUser(o *Options, f *host.Facts, ids idmap.Map) (user, error) {
 		return bad(err)
 	}
 	u = user{uid: uint32(e.Uid), gid: uint32(e.Gid), home: e.Home}
-	if err := checkMapped(u, ids, o.User); err != nil {
+	if err := checkMapped(u, o, ids); err != nil {
 		return user{}, err
 	}
 	for _, g := range e.Sgids {
@@ -76,13 +77,15 @@ func lookupUser(o *Options, f *host.Facts, ids idmap.Map) (user, error) {
 }
 
 // byNumber is the user of a number; group and home are those of the box's
-// /etc/passwd if it knows the uid, else gid 0, as docker has it, and /.
-func byNumber(name, group string, hasGroup bool, def user, passwd []byte) user {
+// /etc/passwd if it knows the uid, else gid 0, as docker has it, and /. Where it
+// knows it, and no group was asked for, the groups of that name are there too.
+func byNumber(name, group string, hasGroup bool, def user, passwd, groups []byte, ids idmap.Map) user {
 	uid, _ := strconv.ParseUint(name, 10, 32)
 	u := user{uid: uint32(uid), home: "/"}
 	if uint32(uid) == def.uid {
 		u.gid = def.gid
 	}
+	known := ""
 	for line := range bytes.Lines(passwd) {
 		f := strings.Split(strings.TrimSpace(string(line)), ":")
 		if len(f) < 6 || f[2] != name {
@@ -91,34 +94,82 @@ func byNumber(name, group string, hasGroup bool, def user, passwd []byte) user {
 		if gid, err := strconv.ParseUint(f[3], 10, 32); err == nil {
 			u.gid = uint32(gid)
 		}
-		u.home = f[5]
+		known, u.home = f[0], f[5]
 		break
 	}
 	if hasGroup {
 		gid, _ := strconv.ParseUint(group, 10, 32)
 		u.gid = uint32(gid)
+		return u
+	}
+	if known != "" {
+		u.groups = groupsOf(known, u.gid, groups, ids)
 	}
 	return u
 }
 
-func checkMapped(u user, ids idmap.Map, asked string) error {
+// groupsOf are the groups of /etc/group that have the user for a member, but
+// for own and for those that are not mapped; group(5).
+func groupsOf(name string, own uint32, group []byte, ids idmap.Map) (gids []uint32) {
+	for line := range bytes.Lines(group) {
+		f := strings.Split(strings.TrimSpace(string(line)), ":")
+		if len(f) < 4 || !slices.Contains(strings.Split(f[3], ","), name) {
+			continue
+		}
+		n, err := strconv.ParseUint(f[2], 10, 32)
+		if err != nil || uint32(n) == own || slices.Contains(gids, uint32(n)) {
+			continue
+		}
+		if _, ok := ids.HostGID(uint32(n)); ok {
+			gids = append(gids, uint32(n))
+		}
+	}
+	return gids
+}
+
+func checkMapped(u user, o *Options, ids idmap.Map) error {
 	for _, c := range []struct {
 		name string
 		id   uint32
 		host func(uint32) (uint32, bool)
-	}{{"uid", u.uid, ids.HostUID}, {"gid", u.gid, ids.HostGID}} {
+		has  []plan.IDMap
+	}{{"uid", u.uid, ids.HostUID, ids.UID}, {"gid", u.gid, ids.HostGID, ids.GID}} {
 		if _, ok := c.host(c.id); !ok {
-			return &Error{What: "run as " + plan.Quote(asked), Flag: "-u", Cause: fmt.Errorf("%s %d is not mapped", c.name, c.id), Hints: mapHint(ids)}
+			return &Error{What: "run as " + plan.Quote(o.User), Flag: "-u", Cause: fmt.Errorf("%s %d is not mapped", c.name, c.id), Hints: []string{mapHint(o, ids, c.name, c.id, c.has)}}
 		}
 	}
 	return nil
 }
 
-func mapHint(ids idmap.Map) []string {
-	if ids.Self {
-		return []string{"only one id is mapped; a range of subordinate ids maps more: subuid(5)"}
+// mapHint says what is mapped, and how more would be.
+func mapHint(o *Options, ids idmap.Map, name string, id uint32, has []plan.IDMap) string {
+	switch {
+	case ids.Self && o.Userns == UsernsRoot:
+		return "-r maps one id alone; without it the caller's subordinate ids are mapped too: subuid(5)"
+	case ids.Self:
+		return "only one id is mapped; a range of subordinate ids maps more: subuid(5)"
 	}
-	return nil
+	var spans []string
+	for i := 0; i < len(has); {
+		first, end := uint64(has[i].Box), uint64(has[i].Box)
+		for ; i < len(has) && uint64(has[i].Box) == end; i++ {
+			end += uint64(has[i].Count)
+		}
+		if end-first == 1 {
+			spans = append(spans, strconv.FormatUint(first, 10))
+		} else {
+			spans = append(spans, fmt.Sprintf("%d–%d", first, end-1))
+		}
+	}
+	const most = 5
+	if len(spans) > most {
+		spans = append(spans[:most], "more")
+	}
+	hint := fmt.Sprintf("the %ss of the box are %s", name, strings.Join(spans, ", "))
+	if o.Userns == UsernsAuto && len(o.UIDMap)+len(o.GIDMap) == 0 {
+		hint += fmt.Sprintf("; --%smap 0:0 --%smap %d:1 maps one of the caller's range there", name, name, id)
+	}
+	return hint
 }
 
 // checkID refuses what looks like a number and is none (CVE-2026-30892).
