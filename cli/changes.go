@@ -257,8 +257,8 @@ func reviewDir(o *sandbox.Options) error {
 }
 
 // review shows what the box changed, and asks what is to become of it. The
-// directory is the run's own if it made it.
-func review(dir string, own bool) int {
+// directory is the run's own if it made it. endTyped is that of the run's Result.
+func review(dir string, own, endTyped bool) int {
 	s, err := changes.Open(dir)
 	if err != nil {
 		if own && os.Remove(dir) == nil {
@@ -284,7 +284,7 @@ func review(dir string, own bool) int {
 	}
 	// Before the question: Ctrl-C is an answer too.
 	SayNote(os.Stderr, kept)
-	for {
+	for !endTyped {
 		answer, asked := ask("apply, discard or keep these changes? [a/d/K] ")
 		if !asked {
 			return 0
@@ -310,6 +310,7 @@ func review(dir string, own bool) int {
 		}
 		SayNote(os.Stderr, "an answer is a (apply), d (discard) or k (keep)")
 	}
+	return 0
 }
 
 // ask asks on the caller's terminal; false if there is none to answer.

@@ -152,7 +152,7 @@ A tree in which something is mounted becomes one overlay for each part without, 
 		name: "review", group: groupFiles,
 		what: "review the changes",
 		help: "show the changes at the end, and ask",
-		long: `Shows at the end of the run what the box changed in its overlays, and asks on the terminal whether to apply, discard or keep it. If nothing else is an overlay, the working directory is. Without a terminal the changes are kept, and one line says where; so they are when nobox is killed. The exit code is the command's.`,
+		long: `Shows at the end of the run what the box changed in its overlays, and asks on the terminal whether to apply, discard or keep it. If nothing else is an overlay, the working directory is. Without a terminal, or with one whose input ended before the command ran, the changes are kept, and one line says where; so they are when nobox is killed. What is typed while the command runs is the command's and no answer, but with -t=false. The exit code is the command's.`,
 		set:  func(v string, o *Invocation) error { return onOff(v, &o.Review) },
 	},
 	{

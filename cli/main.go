@@ -120,8 +120,8 @@ func Main(args []string) int {
 				SayError(os.Stderr, err)
 				return ExitCannot
 			}
-			code := run(inv, args)
-			if r := review(inv.Options.OverlayDir, own); code == 0 {
+			code, endTyped := run(inv, args)
+			if r := review(inv.Options.OverlayDir, own, endTyped); code == 0 {
 				code = r
 			}
 			return code
@@ -133,7 +133,8 @@ func Main(args []string) int {
 	if inv.Detach && !inv.Detached {
 		return detach(inv, args)
 	}
-	return run(inv, args)
+	code, _ := run(inv, args)
+	return code
 }
 
 // write writes to stdout; a reader that is gone is no reason to be silent
@@ -211,7 +212,7 @@ func explained(how string, p *plan.Plan) int {
 }
 
 // run runs the box.
-func run(inv *Invocation, args []string) int {
+func run(inv *Invocation, args []string) (code int, endTyped bool) {
 	h := sandbox.Hooks{Note: func(n string) { SayNote(os.Stderr, n) }, Review: inv.Review}
 	statusFD := -1
 	if inv.StatusFD != 0 {
@@ -219,7 +220,7 @@ func run(inv *Invocation, args []string) int {
 		fd, err := unix.FcntlInt(uintptr(inv.StatusFD), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			SayError(os.Stderr, fmt.Errorf("cannot write the status (--json-status-fd %d): %w", inv.StatusFD, bare(err)))
-			return ExitCannot
+			return ExitCannot, false
 		}
 		statusFD = fd
 		h.Started = func(pid int, ns sandbox.Namespaces) { status(statusFD, started(pid, ns)) }
@@ -230,7 +231,7 @@ func run(inv *Invocation, args []string) int {
 		fd, err := userns.OpenOutside(inv.Report, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o666)
 		if err != nil {
 			SayError(os.Stderr, fmt.Errorf("cannot report (--report=%s): %w", show(inv.Report), err))
-			return ExitCannot
+			return ExitCannot, false
 		}
 		report = fd
 	}
@@ -245,13 +246,10 @@ func run(inv *Invocation, args []string) int {
 	release, err := claim(inv, args, &h)
 	if err != nil {
 		SayError(os.Stderr, err)
-		return ExitCannot
+		return ExitCannot, false
 	}
 	r, f, err := sandbox.Run(inv.Options, h)
-	code := ExitCannot
-	if err == nil {
-		code = r.ExitCode()
-	} else {
+	if code = r.ExitCode(); err != nil {
 		code = exitCode(err)
 	}
 	release(code, err == nil)
@@ -260,7 +258,7 @@ func run(inv *Invocation, args []string) int {
 	}
 	if err != nil {
 		sayFailure(sandbox.Diagnose(err, inv.Options, f))
-		return exitCode(err)
+		return code, false
 	}
 	switch {
 	case report >= 0 && strings.HasSuffix(inv.Report, ".json"):
@@ -278,7 +276,7 @@ func run(inv *Invocation, args []string) int {
 	if statusFD >= 0 {
 		status(statusFD, fmt.Sprintf("{ \"exit-code\": %d }\n", r.ExitCode()))
 	}
-	return r.ExitCode()
+	return code, r.EndTyped
 }
 
 // started is what bwrap --json-status-fd says of a sandbox that runs: pid 1 by

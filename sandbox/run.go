@@ -29,6 +29,7 @@ const hangupGrace = 2 * time.Second
 type Result struct {
 	Status   unix.WaitStatus // of the command
 	TimedOut bool            // --timeout passed
+	EndTyped bool            // terminal.Relay's: nobody is there to type anything more
 	Usage    cgroups.Usage
 	// Refused is what the policy of the network kept from the box, once for each
 	// name and port: "api.example.com:443 (no --allow-host matches)".
@@ -294,6 +295,7 @@ func attempt(o Options, f *host.Facts, p *plan.Plan, h Hooks, lock int, cg *cgro
 	began := time.Now()
 	r, err := s.wait(o.Timeout)
 	mark(h, "ended")
+	r.EndTyped = s.relay != nil && s.relay.EndTyped()
 	r.usage(&o, cg, box, time.Since(began))
 	for _, n := range r.reasons(&o) {
 		h.Note(n)

@@ -289,6 +289,7 @@ func (l *loop) look() error {
 		t.Cc[unix.VMIN] = 0
 	}
 	// TCSETS and not TCSETSF: what was typed ahead is the command's.
+	l.readLines()
 	if l.Modes != nil {
 		l.Modes(true, l.saved)
 	}
@@ -346,6 +347,48 @@ func (l *loop) closeMaster() {
 	l.master, l.source, l.deaf, l.ended = -1, -1, true, true
 }
 
+// readLines takes the lines that were typed ahead, before the terminal is raw. An
+// end of file among them is no byte: the line discipline marks where it was, and
+// from a raw terminal that mark reads as a NUL (__DISABLED_CHAR in n_tty.c). It
+// goes on as the character that the box's own terminal takes for one.
+func (l *loop) readLines() {
+	t, err := unix.IoctlGetTermios(l.tty.fd, unix.TCGETS)
+	if err != nil || t.Lflag&unix.ICANON == 0 {
+		return
+	}
+	for !l.deaf {
+		b := l.input.free()[l.keys.held:]
+		p := []unix.PollFd{{Fd: int32(l.tty.fd), Events: unix.POLLIN}}
+		if n, err := poll(p, 0); len(b) < 2 || n != 1 || err != nil || p[0].Revents != unix.POLLIN {
+			return
+		}
+		b = b[:len(b)-1]
+		n, err := read(l.tty.fd, b)
+		if err != nil {
+			return
+		}
+		ended := n == 0 || n < len(b) && b[n-1] != '\n' && b[n-1] != t.Cc[unix.VEOL] && b[n-1] != t.Cc[unix.VEOL2]
+		if ended {
+			b[:n+1][n] = sane(*t).Cc[unix.VEOF]
+			n++
+		}
+		l.typed(n)
+		l.endTyped.Store(ended)
+	}
+}
+
+// typed has n bytes, read to where free() and what is held back of keys end, go on
+// to the box.
+func (l *loop) typed(n int) {
+	n, all := l.keys.filter(l.input.free(), l.keys.held, n)
+	l.input.put(n)
+	if all {
+		l.reading, l.deaf = false, true
+		l.input.clear()
+		l.Over(true)
+	}
+}
+
 // readTerminal takes what was typed, unless nobox is in the background by now.
 // It is false if the terminal is gone.
 func (l *loop) readTerminal() bool {
@@ -353,16 +396,10 @@ func (l *loop) readTerminal() bool {
 		l.retreat()
 		return true
 	}
-	held := l.keys.held
-	n, err := read(l.tty.fd, l.input.free()[held:])
+	n, err := read(l.tty.fd, l.input.free()[l.keys.held:])
 	if n > 0 {
-		n, all := l.keys.filter(l.input.free(), held, n)
-		l.input.put(n)
-		if all {
-			l.reading, l.deaf = false, true
-			l.input.clear()
-			l.Over(true)
-		}
+		l.endTyped.Store(false)
+		l.typed(n)
 		return true
 	}
 	if err == unix.EAGAIN {

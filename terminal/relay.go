@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,8 @@ type Relay struct {
 	open    opener
 	hungUp  chan struct{} // closed by the thread
 	gone    chan struct{} // closed when the thread is, or will never be
+
+	endTyped atomic.Bool
 
 	mu      sync.Mutex
 	started bool // or closed before that
@@ -99,6 +102,11 @@ func (r *Relay) Resume() { r.do(opResume) }
 // HungUp is closed when the caller's terminal is gone. The master is closed
 // by then.
 func (r *Relay) HungUp() <-chan struct{} { return r.hungUp }
+
+// EndTyped says whether an end of file was typed before the terminal was made
+// raw, and nothing since: script(1) types one where its input ends, and who is at
+// a keyboard none so early.
+func (r *Relay) EndTyped() bool { return r.endTyped.Load() }
 
 // Close is for when the box has ended: it writes out what is left of the
 // output, gives the terminal its own modes back, closes the master, and returns

@@ -229,6 +229,50 @@ func TestWhatIsTypedAheadReachesTheCommand(t *testing.T) {
 	})
 }
 
+func TestAnEndOfFileTypedAheadReachesTheCommandAsTyped(t *testing.T) {
+	for name, c := range map[string]struct {
+		typed, want string
+		end         bool
+	}{
+		"alone":              {"\x04", "\x04", true},
+		"behind lines":       {"one\ntwo\n\x04", "one\ntwo\n\x04", true},
+		"within a line":      {"one\ntwo\x04", "one\ntwo\x04", true},
+		"before a line":      {"\x04one\n", "\x04one\n", false},
+		"before half a line": {"\x04on", "\x04on", true},
+		"twice":              {"\x04\x04", "\x04\x04", true},
+		"of one's own":       {"one\n\x1a", "one\n\x1a", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, open opener) {
+				r := newRig(t, open)
+				if name == "of one's own" {
+					r.before.Cc[unix.VEOF], r.before.Cc[unix.VSUSP] = 'Z'&0x1f, 0
+					set(t, r.tty, r.before)
+					r.streams.Termios = r.before
+				}
+				send(t, r.screen, c.typed)
+				if !ready(r.tty, unix.POLLIN, deadline) {
+					t.Fatal("the terminal did not take what was typed")
+				}
+				if err := r.Start(); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, r.box, c.want)
+				if name != "before half a line" && r.EndTyped() != c.end {
+					t.Errorf("EndTyped is %v", !c.end)
+				}
+				send(t, r.screen, "more")
+				expect(t, r.box, "more")
+				if r.EndTyped() {
+					t.Error("EndTyped holds though more was typed")
+				}
+				r.end()
+				r.expectModes(t, "after the end", r.before)
+			})
+		})
+	}
+}
+
 func TestSuspendGivesTheTerminalBackAndResumeTakesIt(t *testing.T) {
 	both(t, func(t *testing.T, open opener) {
 		r := started(t, open)

@@ -46,6 +46,32 @@ func TestReviewShowsTheChangesAndAsksOnTheTerminal(t *testing.T) {
 	}
 }
 
+func TestReviewKeepsWhereTheTerminalsInputEndedBefore(t *testing.T) {
+	asUser(t)
+	need(t, "userns", "kernel:6.6")
+	p, s := newPlace(t), newScreen(t)
+	keep := p.run + "/keep"
+	if err := os.Mkdir(keep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// As script(1) does it where its own input is empty.
+	s.send("\x04")
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.tty), Events: unix.POLLIN}}, int(patience.Milliseconds())); n != 1 {
+		t.Fatal("the terminal took nothing: ", err)
+	}
+	// The command is given the end as well.
+	b := s.start(p, []string{nobox, "--review", "--overlay-dir", keep, "--", "sh", "-c", "cat; echo box >f"})
+	s.expect("added     4 B")
+	s.expect("the changes are kept: nobox diff|apply|discard ")
+	b.expectEnd(t, patience, 0)
+	if strings.Contains(s.all(), "apply, discard or keep") {
+		t.Error("nobody was there to be asked")
+	}
+	if _, err := os.Lstat(p.work + "/f"); err == nil {
+		t.Error("it was written back")
+	}
+}
+
 // hostileStarts is how many boxes are started while their root changes.
 const hostileStarts = 500
 
