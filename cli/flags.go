@@ -260,14 +260,14 @@ SRC is a path of the host; a relative one starts with "." or has a "/" in it. DS
 		what: "bind",
 		help: "share SRC at DST, as bwrap spells it",
 		long: `Shares SRC of the host with the box at DST, read-write, as -v SRC:DST does; with two arguments, as in bwrap(1), either may have a ":" in it.`,
-		set:  func(v string, o *Invocation) error { return o.bindTwo(v, false) },
+		set:  func(v string, o *Invocation) error { return o.bindTwo(v, false, false) },
 	},
 	{
 		name: "ro-bind", arg: "SRC", second: "DST", repeat: true, takes: takesFile, group: groupFiles,
 		what: "bind",
 		help: "the same, read-only",
 		long: `Shares SRC of the host with the box at DST, read-only, as -v SRC:DST:ro does; with two arguments, as in bwrap(1).`,
-		set:  func(v string, o *Invocation) error { return o.bindTwo(v, true) },
+		set:  func(v string, o *Invocation) error { return o.bindTwo(v, true, false) },
 	},
 	{
 		name: "mount", arg: "KEY=VALUE,...", repeat: true, group: groupFiles,
@@ -425,7 +425,7 @@ Without --gidmap the gids are mapped by the same numbers. --userns, -r, -c and -
 	},
 
 	{
-		name: "workdir", short: "w", aliases: []string{"chdir"}, arg: "DIR", takes: takesDir, group: groupProcess,
+		name: "workdir", short: "w", aliases: []string{"chdir", "wd"}, arg: "DIR", takes: takesDir, group: groupProcess,
 		what: "start in that directory",
 		help: "start the command in DIR of the box",
 		long: `Starts the command in the directory DIR, an absolute path inside. By default that is the working directory if it is shared, and / with --rootfs.`,
@@ -1066,11 +1066,109 @@ A file .nobox.toml in the working directory has settings of a project, without p
 		},
 	},
 	{
-		name: "unshare-net", aliases: []string{"unshare-all"}, group: groupNetwork, hidden: true,
+		name: "unsetenv", arg: "K", repeat: true, hidden: true, takes: takesVariable, group: groupProcess,
+		what: "leave a variable out",
+		help: "keep the variable K from the command, as bwrap spells it",
+		long: `Takes the variable K out of the command's environment, as bwrap(1) and podman(1) do. A later -e or --setenv sets it again.`,
+		set: func(v string, o *Invocation) error {
+			switch {
+			case v == "":
+				return noName()
+			case strings.Contains(v, "="):
+				return equalsInName()
+			}
+			o.env = append(o.env, sandbox.EnvVar{Name: v, Unset: true, From: o.given})
+			return nil
+		},
+	},
+	{
+		name: "clearenv", hidden: true, group: groupProcess,
+		what: "clear the environment",
+		help: "keep all of your variables out, as bwrap spells it",
+		long: `Leaves out what the command gets of the caller's environment without a flag, PATH and HOME too, and the variables of -e and --setenv before it, as in bwrap(1). Those behind it, and those of --env-file, are set.`,
+		set: func(v string, o *Invocation) error {
+			if err := o.holds(v); err != nil {
+				return err
+			}
+			o.Options.EnvClear, o.env = true, nil
+			return nil
+		},
+	},
+	{
+		name: "bind-try", aliases: []string{"ro-bind-try"}, arg: "SRC", second: "DST", repeat: true, hidden: true, takes: takesFile, group: groupFiles,
+		what: "bind",
+		help: "--bind and --ro-bind of what may not be there",
+		long: `Is --bind, or --ro-bind, where there is a SRC, and else nothing, as in bwrap(1).`,
+		set:  func(v string, o *Invocation) error { return o.bindTwo(v, o.spelled == "--ro-bind-try", true) },
+	},
+	{
+		name: "proc", arg: "/proc", hidden: true, group: groupFiles,
+		what: "mount",
+		help: "as in every box, it is there",
+		long: `Is taken for the sake of bwrap(1): every box has the processes of the box at /proc, and nowhere else.`,
+		set:  func(v string, o *Invocation) error { return o.standsAt(v, "/proc") },
+	},
+	{
+		name: "dev", arg: "/dev", hidden: true, group: groupFiles,
+		what: "mount",
+		help: "as in every box, it is there",
+		long: `Is taken for the sake of bwrap(1): every box has the few devices that bwrap gives as well at /dev, and nowhere else.`,
+		set:  func(v string, o *Invocation) error { return o.standsAt(v, "/dev") },
+	},
+	{
+		name: "mqueue", arg: "/dev/mqueue", hidden: true, group: groupFiles,
+		what: "mount",
+		help: "as in every box, it is there",
+		long: `Is taken for the sake of bwrap(1): every box has message queues of the box's own at /dev/mqueue, and nowhere else.`,
+		set:  func(v string, o *Invocation) error { return o.standsAt(v, "/dev/mqueue") },
+	},
+	{
+		name: "new-session", aliases: []string{"fork", "f"}, hidden: true, group: groupProcess,
+		what: "start the command",
+		help: "as in every box, in a process and a session of its own",
+		long: `Is taken for the sake of unshare(1), --fork, and bwrap(1), --new-session: the command is a process of its own, in a session without the caller's terminal.`,
+		set:  func(v string, o *Invocation) error { return o.holds(v) },
+	},
+	{
+		name: "kill-child", hidden: true, group: groupProcess,
+		what: "end the command",
+		help: "as in every box, all in it is killed with nobox",
+		long: `Is taken for the sake of unshare(1): when nobox ends, by SIGKILL too, everything in the box is killed.`,
+		set:  func(v string, o *Invocation) error { return o.holds(v, "KILL", "SIGKILL", "9") },
+	},
+	{
+		name: "mount-proc", hidden: true, group: groupFiles,
+		what: "mount",
+		help: "as in every box, /proc is its own",
+		long: `Is taken for the sake of unshare(1): every box has a /proc of its own.`,
+		set:  func(v string, o *Invocation) error { return o.holdsApart(v, "/proc") },
+	},
+	{
+		name: "ipc", aliases: []string{"pid", "uts", "cgroupns"}, hidden: true, group: groupBox,
+		what: "make the namespace",
+		help: "as in every box, the namespaces are its own",
+		long: `Is taken for the sake of unshare(1) and, with =private, of docker(1): every box has user, mount, pid, uts, ipc and cgroup namespaces of its own.`,
+		set:  func(v string, o *Invocation) error { return o.holdsApart(v, "private") },
+	},
+	{
+		name: "disable-userns", aliases: []string{"assert-userns-disabled"}, hidden: true, group: groupHardening,
+		what: "forbid user namespaces",
+		help: "as in every box without --allow-userns, none can be made",
+		long: `Is taken for the sake of bwrap(1): no user namespace can be made in a box, unless --allow-userns says otherwise.`,
+		set: func(v string, o *Invocation) error {
+			o.noUserns = o.given
+			return o.holdsApart(v)
+		},
+	},
+	{
+		name: "unshare-net", aliases: []string{"unshare-all", "n"}, group: groupNetwork, hidden: true,
 		what: "set up the network",
 		help: "the same as --net=none, as bwrap spells it",
-		long: `Is --net=none under the name that bwrap(1) has for it. Every other namespace is the box's own in any case.`,
-		set:  func(v string, o *Invocation) error { return o.netSwitch(v, sandbox.NetNone) },
+		long: `Is --net=none under the name that bwrap(1) has for it, or unshare(1), -n. Every other namespace is the box's own in any case.`,
+		set: func(v string, o *Invocation) error {
+			o.apart = o.given
+			return o.netSwitch(v, sandbox.NetNone)
+		},
 	},
 	{
 		name: "share-net", group: groupNetwork, hidden: true,
@@ -1094,14 +1192,11 @@ A file .nobox.toml in the working directory has settings of a project, without p
 		set:  func(v string, o *Invocation) error { return o.always(v, &o.reaped) },
 	},
 	{
-		name: "unshare-user", aliases: []string{"unshare-user-try", "unshare-pid", "unshare-ipc", "unshare-uts", "unshare-cgroup", "unshare-cgroup-try"}, group: groupBox, hidden: true,
+		name: "unshare-user", aliases: []string{"unshare-user-try", "unshare-pid", "unshare-ipc", "unshare-uts", "unshare-cgroup", "unshare-cgroup-try", "U", "C"}, group: groupBox, hidden: true,
 		what: "make the namespace",
 		help: "as in every box, the namespaces are its own",
 		long: `Is taken for the sake of bwrap(1): every box has user, mount, pid, uts, ipc and cgroup namespaces of its own.`,
-		set: func(v string, o *Invocation) error {
-			var on bool
-			return o.always(v, &on)
-		},
+		set:  func(v string, o *Invocation) error { return o.holdsApart(v) },
 	},
 	{
 		name: "explain", arg: "HOW", values: explainWords, bare: "words", group: groupSee,

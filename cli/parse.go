@@ -64,7 +64,8 @@ type parsing struct {
 	seconds []*string // the second arguments of the flags that take two, in order; nil is none
 	second  string    // that of the flag at hand
 
-	removed, reaped bool // --rm, --init
+	removed, reaped bool   // --rm, --init
+	apart, noUserns string // what asked for namespaces, and for no further ones
 
 	fileEnv, env []sandbox.EnvVar
 	readFile     func(name string) ([]byte, error)
@@ -184,6 +185,12 @@ func parseOver(args []string, readFile func(string) ([]byte, error), below func(
 		return nil, lookup("--rm").wrong("--rm", keptWhenDetached())
 	case o.reaped && o.Options.AsPid1:
 		return nil, lookup("--init").wrong("--init", contradiction("--init", "--as-pid-1"))
+	case o.noUserns != "" && o.Options.AllowUserns:
+		return nil, lookup("--disable-userns").wrong(o.noUserns, contradiction(o.noUserns, "--allow-userns"))
+	case o.apart != "" && o.Options.Tier == sandbox.TierLandlock:
+		return nil, lookup("--tier").wrong("--tier=landlock", contradiction("--tier=landlock", o.apart))
+	case o.Options.EnvClear && o.Options.EnvHost:
+		return nil, lookup("--clearenv").wrong("--clearenv", contradiction("--clearenv", "--env-host"))
 	}
 	o.Options.Detached = o.Detach
 	o.Options.Shown = o.StatusFD != 0 || o.Name != "" || o.Detach
@@ -277,7 +284,7 @@ func (o *Invocation) setFlag(s *spelling, value string) error {
 	}
 	switch {
 	case f.needsValue() && looksLikeFlag(value):
-		return f.wrong(o.spelled, flagForValue(value))
+		return f.wrong(o.spelled, meant(flagForValue(value), f.name))
 	case strings.IndexByte(value, 0) >= 0, strings.IndexByte(o.second, 0) >= 0:
 		return f.wrong(o.given, nulInValue())
 	}
@@ -290,7 +297,7 @@ func (o *Invocation) setFlag(s *spelling, value string) error {
 	case err == nil, err == errHelp, err == errVersion:
 		return err
 	}
-	return f.wrong(o.given, err)
+	return f.wrong(o.given, meant(err, f.name+"="+value))
 }
 
 // looksLikeFlag says that v is "--" or a flag of nobox's, which pflag would
@@ -383,7 +390,7 @@ func translate(err error) error {
 		return unknownShort(letters)
 	case errors.As(err, &missing):
 		s := missing.GetFlag().Value.(*spelling)
-		return s.wrong(s.as(), noValue())
+		return s.wrong(s.as(), meant(noValue(), s.name))
 	case errors.As(err, &syntax):
 		return unknownFlag(syntax.GetSpecifiedFlag(), "")
 	}
@@ -393,6 +400,9 @@ func translate(err error) error {
 func unknownLong(name string) error {
 	if slices.Contains(laterFlags, name) && len(name) > 1 {
 		return laterFlag("--" + name)
+	}
+	if o := ofOthers(name); o != nil {
+		return flagOfOthers("--"+name, o)
 	}
 	if near := nearestFlag(name); near != "" {
 		return unknownFlag("--"+name, "--"+near)
@@ -405,6 +415,9 @@ func unknownShort(letters string) error {
 	_, n := utf8.DecodeRuneInString(letters)
 	if slices.Contains(laterFlags, letters[:n]) {
 		return laterFlag("-" + letters[:n])
+	}
+	if o := ofOthers(letters[:n]); o != nil {
+		return flagOfOthers("-"+letters[:n], o)
 	}
 	return unknownFlag("-"+letters[:n], "")
 }
@@ -632,6 +645,9 @@ func topic(word string) (string, error) {
 		return dashed(bare), nil
 	case slices.Contains(laterVerbs, word), slices.Contains(laterFlags, bare):
 		return "", laterTopic(word)
+	}
+	if o := ofOthers(bare); o != nil && word != bare {
+		return "", flagOfOthers(word, o)
 	}
 	near := nearestFlag(bare)
 	if near != "" {

@@ -89,6 +89,13 @@ func TestFlagsSetOptions(t *testing.T) {
 			Options: struct{ ReadOnly, NoExec bool }{true, true}, From: "--tmpfs //t/:size=64m,mode=0700,ro,noexec,nosuid,nodev"}}}},
 		{"--tmpfs /t:rw,exec", opts{Tmpfs: []sandbox.Tmpfs{{Target: "/t", From: "--tmpfs /t:rw,exec"}}}},
 
+		{"--bind-try /a /b --ro-bind-try /c /d", opts{Binds: []sandbox.Bind{{Source: "/a", Target: "/b", Try: true, From: "--bind-try /a /b"},
+			{Source: "/c", Target: "/d", Try: true, ReadOnly: true, From: "--ro-bind-try /c /d"}}}},
+		{"--proc /proc --dev /dev/ --mqueue /dev/mqueue --new-session --fork --kill-child --kill-child=SIGKILL --mount-proc=/proc --mount-proc", opts{}},
+		{"--pid --ipc=private --uts --cgroupns=private --disable-userns --security-opt label=disable --security-opt apparmor=unconfined", opts{}},
+		{"-Urf", opts{Userns: sandbox.UsernsRoot, UsernsFrom: "-r"}},
+		{"-nC", opts{Net: sandbox.NetNone, NetFrom: "-n"}},
+		{"--wd /src", opts{Workdir: "/src"}},
 		{"-w /src/", opts{Workdir: "/src"}},
 		{"--workdir=/", opts{Workdir: "/"}},
 		{"--chdir /a/../b", opts{Workdir: "/b"}},
@@ -97,6 +104,7 @@ func TestFlagsSetOptions(t *testing.T) {
 			{Name: "K", Value: "V", From: "-e K"}, {Name: "K", FromCaller: true, From: "--env K"},
 			{Name: "A", Value: "B=C", From: "-e A"}, {Name: "X", Value: "Y", From: "-e X"}, {Name: "D", From: "-e D"}}}},
 		{"--setenv K ∅ --setenv L v", opts{Env: []sandbox.EnvVar{{Name: "K", From: "--setenv K"}, {Name: "L", Value: "v", From: "--setenv L"}}}},
+		{"-e A=B --clearenv -e C=D --unsetenv E", opts{EnvClear: true, Env: []sandbox.EnvVar{{Name: "C", Value: "D", From: "-e C"}, {Name: "E", Unset: true, From: "--unsetenv E"}}}},
 		{"--env-host", opts{EnvHost: true}},
 
 		{"--userns=auto", opts{UsernsFrom: "--userns=auto"}},
@@ -267,6 +275,8 @@ func good(f *flag) string {
 		return "/a"
 	}
 	switch f.arg {
+	case "/proc", "/dev", "/dev/mqueue":
+		return f.arg
 	case "SIZE":
 		return "64m"
 	case "P:RATE":
@@ -364,6 +374,30 @@ func TestMistakes(t *testing.T) {
 		{"-t=", "unknown flag -=\n" + `hint: "nobox help" lists the flags`},
 		{"--=x", "unknown flag --=x\n" + `hint: "nobox help" lists the flags`},
 		{"---net", "unknown flag ---net\n" + `hint: "nobox help" lists the flags`},
+		// Flags of others.
+		{"--privileged --rm", "unknown flag --privileged, one of docker's\nhint: --cap-add, --device, --allow-userns and --security-opt each open one thing, of what the caller has"},
+		{"--dev-bind /dev /dev", "unknown flag --dev-bind, one of bwrap's\nhint: --device PATH shares a device, --bind SRC DST what is none"},
+		{"-P", "unknown flag -P, one of docker's\nhint: -p BOX publishes the port BOX of the box at a free one"},
+		{"-US 0", "unknown flag -S, one of unshare's\nhint: -u UID:GID is who runs the command"},
+		{"help --restart", "unknown flag --restart, one of docker's\nhint: a box runs once: a loop of the shell's, or a service of systemd's, starts it again"},
+		{"--net -- id", "cannot set up the network (--net): it needs a value before \"--\"\nhint: --net=none is what unshare's --net is: lo alone"},
+		{"--mount --pid --fork -- id", "cannot mount (--mount): it needs a value, and --pid is a flag\nhint: unshare's --mount, --user and --cgroup hold in every box: leave them out"},
+		{"--user", "cannot run as that user (--user): it needs a value\nhint: unshare's --mount, --user and --cgroup hold in every box: leave them out"},
+		{"--pid=host", "cannot make the namespace (--pid=host): it holds in every box, and host cannot be had"},
+		{"--ipc=/run/ns", "cannot make the namespace (--ipc=/run/ns): it holds in every box, and /run/ns cannot be had"},
+		{"--uts=0", "cannot make the namespace (--uts=0): it cannot be switched off"},
+		{"--mount-proc=/mnt", "cannot mount (--mount-proc=/mnt): it holds in every box, and /mnt cannot be had"},
+		{"--kill-child=TERM", "cannot end the command (--kill-child=TERM): it holds in every box, and TERM cannot be had"},
+		{"--proc /mnt", "cannot mount (--proc /mnt): every box has it at /proc, and nowhere else"},
+		{"--dev dev", "cannot mount (--dev dev): dev is not an absolute path of the box: it starts with \"/\""},
+		{"--disable-userns --allow-userns", "cannot forbid user namespaces (--disable-userns): --disable-userns and --allow-userns exclude one another"},
+		{"--tier=landlock --unshare-pid", "cannot choose what holds the box (--tier=landlock): --tier=landlock and --unshare-pid exclude one another"},
+		{"--tier=landlock --unshare-all", "cannot choose what holds the box (--tier=landlock): --tier=landlock and --unshare-all exclude one another"},
+		{"--tier=landlock --proc /proc", "cannot choose what holds the box (--tier=landlock): --tier=landlock and \"--proc /proc\" exclude one another"},
+		{"--clearenv --env-host", "cannot clear the environment (--clearenv): --clearenv and --env-host exclude one another"},
+		{"--unsetenv A=B", "cannot leave a variable out (--unsetenv A=B): the name of a variable has no \"=\" in it"},
+		{"--bind-try /a", "cannot bind (--bind-try /a): it needs two arguments: SRC DST"},
+		{"--security-opt label=type:x", "cannot set the security option (--security-opt label=type:x): label is not one of seccomp, systempaths, no-new-privileges"},
 		{"-explain -- ls", `unknown flag -explain: did you mean --explain?`},
 		{"-read-only", `unknown flag -read-only: did you mean --read-only?`},
 		{"-hostname x", `unknown flag -hostname: did you mean --hostname?`},
@@ -477,7 +511,7 @@ func TestMistakes(t *testing.T) {
 
 		// Identity
 		{"--userns=", `cannot map the ids (--userns=""): "" is not one of auto, keep-id`},
-		{"--userns=host", "cannot map the ids (--userns=host): host is not one of auto, keep-id"},
+		{"--userns=host", "cannot map the ids (--userns=host): host is not one of auto, keep-id\nhint: every box has a user namespace: -r and -c choose who one is in it"},
 		{"-r -c", "cannot map the ids (-c): -r was given too" + only},
 		{"-c --userns=keep-id", "cannot map the ids (--userns=keep-id): -c was given too" + only},
 		{"--userns auto --map-root-user", "cannot map the ids (--map-root-user): --userns=auto was given too" + only},
@@ -502,7 +536,7 @@ func TestMistakes(t *testing.T) {
 		{"--env-file x", "cannot read the variables (--env-file x): file does not exist"},
 		{"--env-host=x", "cannot pass the environment on (--env-host=x): x is not one of true, false"},
 		{"--tty=x", "cannot give the box a terminal (--tty=x): x is not one of true, false"},
-		{"-tfalse", "unknown flag -f\n" + `hint: "nobox help" lists the flags`},
+		{"-tfalse", "unknown flag -a\n" + `hint: "nobox help" lists the flags`},
 		{"--interactive=x", "cannot keep stdin open (--interactive=x): x is not one of true, false"},
 		{"--as-pid-1=x", "cannot run the command as pid 1 (--as-pid-1=x): x is not one of true, false"},
 		{"--timeout=", `cannot set the time limit (--timeout ""): "" is not a duration: seconds, or such as 90s, 5m or 1h30m`},
@@ -522,7 +556,7 @@ func TestMistakes(t *testing.T) {
 		{"--add-host db", "cannot add the host (--add-host db): write NAME:IP"},
 		{"--dns resolver", "cannot ask the resolver (--dns resolver): resolver is not an address, such as 192.0.2.53 or 2001:db8::53"},
 		{"--mtu 1279", "cannot set the MTU (--mtu 1279): an MTU is a number from 1280 to 65520"},
-		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
+		{"--net=bridge", "cannot set up the network (--net=bridge): bridge is not one of user, none, host, pasta, slirp4netns, ns:PATH\nhint: --net=user, the default, is a network of the box's own with a way out"},
 		{"--net=ns", "cannot set up the network (--net=ns): ns is not one of user, none, host, pasta, slirp4netns, ns:PATH"},
 
 		// See through

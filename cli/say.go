@@ -181,6 +181,10 @@ func needsTwo(f *flag) error { return causef("it needs two arguments: %s %s", f.
 
 func equalsInName() error { return causef("the name of a variable has no \"=\" in it") }
 
+func noOther(v string) error { return causef("it holds in every box, and %s cannot be had", show(v)) }
+
+func elsewhere(at string) error { return causef("every box has it at %s, and nowhere else", at) }
+
 func alwaysSo() error { return causef("it cannot be switched off") }
 
 func keptWhenDetached() error {
@@ -546,6 +550,11 @@ func unknownFlag(given, near string) error {
 		}
 	}
 	return e
+}
+
+// flagOfOthers is about a flag that nobox does not have and others have.
+func flagOfOthers(given string, o *other) error {
+	return &UsageError{Text: "unknown flag " + show(given) + ", one of " + o.whose, Hint: o.instead}
 }
 
 func laterFlag(given string) error {

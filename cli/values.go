@@ -171,7 +171,7 @@ func (o *Invocation) overlayDir(v string) error {
 }
 
 // bindTwo is a bind of two arguments.
-func (o *Invocation) bindTwo(src string, readOnly bool) error {
+func (o *Invocation) bindTwo(src string, readOnly, try bool) error {
 	if err := hostPath(src); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (o *Invocation) bindTwo(src string, readOnly bool) error {
 	if err != nil {
 		return err
 	}
-	o.Options.Binds = append(o.Options.Binds, sandbox.Bind{Source: src, Target: dst, ReadOnly: readOnly, From: o.given})
+	o.Options.Binds = append(o.Options.Binds, sandbox.Bind{Source: src, Target: dst, ReadOnly: readOnly, Try: try, From: o.given})
 	return nil
 }
 
@@ -752,6 +752,10 @@ func (o *Invocation) securityOpt(v string) error {
 			return nil
 		}
 		return notUnmask(name)
+	case "label", "apparmor": // nobox has neither for a box
+		if v := name + "=" + value; v == "label=disable" || v == "apparmor=unconfined" {
+			return nil
+		}
 	case "seccomp":
 		s := sandbox.Seccomp{From: o.given}
 		switch value {

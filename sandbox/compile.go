@@ -598,23 +598,29 @@ func environment(o *Options, f *host.Facts, who user) ([]string, error) {
 			continue // getenv(3) finds the first
 		}
 		caller[name] = value
-		if o.EnvHost || allowed(name) {
+		if o.EnvHost || allowed(name) && !o.EnvClear {
 			set(name, value)
 		}
 	}
-	if o.Rootfs != "" && !o.EnvHost {
+	switch {
+	case o.EnvClear:
+	case o.Rootfs != "" && !o.EnvHost:
 		set("PATH", defaultPath)
 		set("HOME", who.home)
-	} else if o.User != "" && who.home != "" && o.Rootfs != "" {
+	case o.User != "" && who.home != "" && o.Rootfs != "":
 		set("HOME", who.home)
 	}
 	if slices.Contains(o.ConnectTCP, 53) {
 		set("RES_OPTIONS", "use-vc") // resolv.conf(5): UDP is closed
 	}
-	if lookup(env, "PATH", "") == "" {
+	if lookup(env, "PATH", "") == "" && !o.EnvClear {
 		set("PATH", defaultPath)
 	}
 	for _, e := range o.Env {
+		if e.Unset {
+			env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, e.Name+"=") })
+			continue
+		}
 		if e.FromCaller {
 			if v, ok := caller[e.Name]; ok {
 				set(e.Name, v)

@@ -34,6 +34,9 @@ func TestTheCommandGetsTheAllowedEnvironmentAndWhatFlagsSet(t *testing.T) {
 	}{
 		{"the allow-list, each name once, and the first of two", Options{}, caller, "PATH=/bin HOME=/home/ana LC_X=1 TZ="},
 		{"all of it", Options{EnvHost: true}, caller, "PATH=/bin HOME=/home/ana LC_X=1 LCX=1 TOKEN=t EMPTY= TZ="},
+		{"nothing of the caller's", Options{EnvClear: true, Env: []EnvVar{e("X", "1"), pass("TOKEN")}}, caller, "X=1 TOKEN=t"},
+		{"nor a root's own", Options{EnvClear: true, Rootfs: "/srv/debian", User: "build"}, caller, ""},
+		{"one is taken out, and set again", Options{Env: []EnvVar{{Name: "LC_X", Unset: true}, {Name: "PATH", Unset: true}, {Name: "NONE", Unset: true}, e("PATH", "/a")}}, caller, "HOME=/home/ana TZ= PATH=/a"},
 		{"none is there", Options{}, nil, "PATH=" + defaultPath},
 		{"an empty PATH", Options{}, []string{"PATH="}, "PATH=" + defaultPath},
 		{"the caller's by name", Options{Env: []EnvVar{pass("TOKEN"), pass("MISSING"), pass("EMPTY")}}, caller, "PATH=/bin HOME=/home/ana LC_X=1 TZ= TOKEN=t EMPTY="},
@@ -203,6 +206,7 @@ func TestWhatCannotBeIsSaidBeforeAnythingStarts(t *testing.T) {
 		{"cannot start in etc (-w): it is not an absolute path", Options{Workdir: "etc"}, nil},
 		{"cannot give the box a terminal (-t): stdin is not a terminal", Options{Terminal: Yes}, nil},
 		{"cannot bind /nowhere at /mnt (-v x): no such file or directory", Options{Binds: []Bind{{Source: "/nowhere", Target: "/mnt", From: "-v x"}}}, nil},
+		{"cannot bind /srv/closed at /mnt (--bind-try x): permission denied", Options{Binds: []Bind{{Source: "/nowhere", Target: "/srv", Try: true, From: "--bind-try y"}, {Source: "/srv/closed", Target: "/mnt", Try: true, From: "--bind-try x"}}}, nil},
 		{"cannot bind /srv/closed at /mnt (-v x): permission denied", Options{Binds: []Bind{{Source: "/srv/closed", Target: "/mnt", From: "-v x"}}}, nil},
 		{"cannot share the working directory: it was deleted", Options{}, func(f *host.Facts) { f.Cwd, f.CwdErr = "", unix.ENOENT }},
 		{"cannot share the working directory: permission denied", Options{}, func(f *host.Facts) { f.Cwd, f.CwdErr = "", unix.EACCES }},

@@ -257,6 +257,17 @@ func (d *die) options() Options {
 		return Amount{pick(d, values...), flag + " N"}
 	}
 	if !d.one(5) {
+		if d.one(10) {
+			o.EnvClear = true
+			for i := range o.Binds {
+				o.Binds[i].Try = d.one(2)
+			}
+			for i := range o.Env {
+				if o.Env[i].Unset = d.one(2); o.Env[i].Unset {
+					o.Env[i].Value, o.Env[i].FromCaller = "", false
+				}
+			}
+		}
 		return o
 	}
 	o.Limits = Limits{

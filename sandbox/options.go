@@ -54,8 +54,9 @@ type Options struct {
 	DenyHosts  []string  // --deny-host
 	NetLog     string    // --net-log, a path as the caller wrote it
 
-	Env     []EnvVar // -e and --env-file, in order
-	EnvHost bool     // --env-host
+	Env      []EnvVar // -e and --env-file, in order
+	EnvHost  bool     // --env-host
+	EnvClear bool     // --clearenv: nothing of the caller's by itself
 
 	Userns     Userns       // --userns, -r, -c
 	UsernsFrom string       // which of them, as given; "" is the default or --uidmap
@@ -214,6 +215,7 @@ type Bind struct {
 	ReadOnly bool
 	NoExec   bool
 	Overlay  bool   // what is written goes elsewhere
+	Try      bool   // nothing where there is no Source
 	Flat     bool   // without what is mounted below
 	From     string // the flag as given
 }
@@ -240,10 +242,12 @@ type Device struct {
 	From   string
 }
 
-// EnvVar sets a variable, or with FromCaller takes the caller's value.
+// EnvVar sets a variable, with FromCaller takes the caller's value, or with
+// Unset takes it away.
 type EnvVar struct {
 	Name, Value string
 	FromCaller  bool
+	Unset       bool
 	From        string
 }
 

@@ -162,6 +162,9 @@ func newView(o *Options, f *host.Facts) *view {
 
 	for _, b := range o.Binds {
 		s := f.Sources[b.Source]
+		if b.Try && errors.Is(s.Err, unix.ENOENT) {
+			continue
+		}
 		v.Entries = append(v.Entries, mounts.Entry{At: plan.BoxPath(b.Target), What: mounts.Bind, Source: s.Resolved,
 			SourceKind: s.Kind, ReadOnly: b.ReadOnly, SourcePerm: s.Perm, NoExec: b.NoExec, Flat: b.Flat, Overlay: b.Overlay, From: b.From})
 		if s.Err != nil && v.err == nil {
