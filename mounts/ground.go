@@ -121,14 +121,15 @@ func (m *builder) point(e *entry, dir bool) error {
 	case have.Kind == host.None:
 		return &Error{What: e.what(), Flag: e.From,
 			Cause:  fmt.Errorf("there is no %s %s in %s, and nobox makes nothing there", kind, plan.Quote(e.at), g.why),
-			Remedy: m.makeHint(g, e.at, dir)}
+			Remedy: m.makeHint(g, e.at, dir, have)}
 	case dir != (have.Kind == host.Dir):
 		return &Error{What: e.what(), Flag: e.From, Cause: fmt.Errorf("%s is %v, and a %s would be mounted there", plan.Quote(e.at), have.Kind, kind)}
 	}
 	return nil
 }
 
-func (m *builder) makeHint(g *ground, at string, dir bool) string {
+// makeHint is what makes a place that is not there; have is what is known of it.
+func (m *builder) makeHint(g *ground, at string, dir bool, have host.PlaceFact) string {
 	if m.v.Rootfs == "" && g.at == "/" {
 		return "a place below /tmp, /run or the home is made as needed"
 	}
@@ -139,6 +140,16 @@ func (m *builder) makeHint(g *ground, at string, dir bool) string {
 	p := path.Join(string(g.source), rel)
 	if dir {
 		return "mkdir -p " + ShellQuote(p)
+	}
+	base := g.at
+	switch {
+	case m.isRoot(g):
+		base = "/"
+	case g.of != nil:
+		base = g.of.at
+	}
+	if have.Exists != "" && path.Join(base, string(have.Exists)) == path.Dir(at) {
+		return "touch " + ShellQuote(p)
 	}
 	return "mkdir -p " + ShellQuote(path.Dir(p)) + " && touch " + ShellQuote(p)
 }

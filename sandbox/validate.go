@@ -10,6 +10,7 @@ import (
 
 	"nobox/caller"
 	"nobox/host"
+	"nobox/mounts"
 	"nobox/plan"
 )
 
@@ -148,7 +149,7 @@ func checkOverlay(o *Options, f *host.Facts) error {
 	case !any:
 		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: errors.New("nothing is an overlay"), Hints: []string{"--overlay, --cwd=overlay, --home=overlay and -v SRC:DST:O make one"}}
 	case errors.Is(s.Err, unix.ENOENT):
-		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: s.Err, Hints: []string{"mkdir -p " + plan.Quote(o.OverlayDir)}}
+		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: s.Err, Hints: []string{"mkdir -p " + mounts.ShellQuote(o.OverlayDir)}}
 	case s.Err != nil:
 		return &Error{What: what, Flag: o.OverlayDirFrom, Cause: s.Err}
 	case s.Kind != host.Dir:
