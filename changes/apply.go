@@ -102,7 +102,13 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 				Hint_: "--force writes both back, and the later in the list stays; or name the other paths"}
 		}
 	}
+	notes, err := s.openLog()
+	if err != nil {
+		return &Error{What: "note what is applied", Cause: err}
+	}
+	defer notes.Close()
 	for _, l := range s.layers {
+		l.notes = notes
 		if err := l.clear("", false); err != nil {
 			e := &Error{What: "prepare the changes of " + plan.Quote(string(l.source)), Cause: err}
 			if err == unix.EACCES || err == unix.EPERM {
@@ -111,11 +117,6 @@ func (s *Set) Apply(cs []Change, force bool, done func(Change)) error {
 			return e
 		}
 	}
-	notes, err := s.openLog()
-	if err != nil {
-		return &Error{What: "note what is applied", Cause: err}
-	}
-	defer notes.Close()
 	b := newBatch(s, cs, notes)
 	defer b.close()
 	// Deletions first, the deepest first: a directory that became a file is
@@ -219,15 +220,47 @@ func (l *layer) clear(rel string, hides bool) error {
 	}
 	for _, n := range lower {
 		if !seen[n] {
-			if err := unix.Mknodat(fd, n, unix.S_IFCHR, 0); err != nil && err != unix.EEXIST {
+			if err := l.writing(fd, rel, func() error { return unix.Mknodat(fd, n, unix.S_IFCHR, 0) }); err != nil && err != unix.EEXIST {
 				return err
 			}
 		}
 	}
 	if opaque {
-		return unix.Fremovexattr(fd, "user.overlay.opaque")
+		return l.writing(fd, rel, func() error { return unix.Fremovexattr(fd, "user.overlay.opaque") })
 	}
 	return nil
+}
+
+// writing changes something in a directory of the host, also where its owner, whom
+// the caller is, may not: root in the box may. The mode is what it was when this
+// returns; if it does not, the next Apply finds another than the box's.
+func writing(dir int, change func() error) error {
+	return opening(dir, func(uint32) {}, func() {}, change)
+}
+
+// writing is the same in one of the upper layer, whose mode is the box's word: that
+// is noted for as long as it is another.
+func (l *layer) writing(dir int, rel string, change func() error) error {
+	name := strconv.Quote(path.Join(l.name, "upper", rel))
+	return opening(dir,
+		func(mode uint32) { fmt.Fprintf(l.notes, "%s%04o %s\n", openedNote, mode, name) },
+		func() { fmt.Fprintf(l.notes, "%s %s\n", closedNote, name) }, change)
+}
+
+func opening(dir int, before func(mode uint32), after func(), change func() error) error {
+	err := change()
+	var st unix.Stat_t
+	if err != unix.EACCES || unix.Fstat(dir, &st) != nil || st.Mode&0o700 == 0o700 {
+		return err
+	}
+	mode := st.Mode & 0o7777
+	before(mode)
+	if chmod(dir, mode|0o700) == nil {
+		err = change()
+		chmod(dir, mode)
+	}
+	after()
+	return err
 }
 
 // cannotApply is the error of a change that could not be written back.
@@ -248,7 +281,7 @@ func (l *layer) remove(dir int, name string, c *Change) error {
 	if c.Was.Type == "directory" {
 		flags = unix.AT_REMOVEDIR
 	}
-	err := unix.Unlinkat(dir, name, flags)
+	err := writing(dir, func() error { return unix.Unlinkat(dir, name, flags) })
 	switch err {
 	case unix.ENOENT:
 		return nil
@@ -265,7 +298,7 @@ func (l *layer) forget(rel string, flags int) error {
 		return err
 	}
 	defer unix.Close(dir)
-	switch err := unix.Unlinkat(dir, name, flags); err {
+	switch err := l.writing(dir, path.Dir(rel), func() error { return unix.Unlinkat(dir, name, flags) }); err {
 	case nil, unix.ENOENT:
 		return nil
 	case unix.EACCES, unix.EPERM:
@@ -283,12 +316,12 @@ const temporary = ".nobox-apply-"
 // makeDir makes a directory of the box's on the host.
 func (l *layer) makeDir(dir int, name string, c *Change) error {
 	if c.Kind == Type && c.Was.Type != "directory" {
-		if err := unix.Unlinkat(dir, name, 0); err != nil && err != unix.ENOENT {
+		if err := writing(dir, func() error { return unix.Unlinkat(dir, name, 0) }); err != nil && err != unix.ENOENT {
 			return err
 		}
 	}
 	// Open to its owner until all is in it; finishDir has the last word.
-	if err := unix.Mkdirat(dir, name, 0o700); err != nil && err != unix.EEXIST {
+	if err := writing(dir, func() error { return unix.Mkdirat(dir, name, 0o700) }); err != nil && err != unix.EEXIST {
 		return err
 	}
 	return nil
@@ -296,14 +329,25 @@ func (l *layer) makeDir(dir int, name string, c *Change) error {
 
 // stage makes what the box made on the host, under another name.
 func (l *layer) stage(dir int, tmp string, c *Change, sync bool) (size int64, err error) {
+	err = writing(dir, func() (err error) { size, err = l.stageIn(dir, tmp, c, sync); return })
+	return
+}
+
+func (l *layer) stageIn(dir int, tmp string, c *Change, sync bool) (size int64, err error) {
 	if err := unix.Unlinkat(dir, tmp, 0); err != nil && err != unix.ENOENT {
 		return 0, err
 	}
 	switch c.Is.Type {
-	case "link":
-		return 0, unix.Symlinkat(c.Is.Link, dir, tmp)
-	case "fifo":
-		return 0, unix.Mknodat(dir, tmp, unix.S_IFIFO|c.Is.Mode&0o777, 0)
+	case "link", "fifo":
+		if c.Is.Type == "link" {
+			err = unix.Symlinkat(c.Is.Link, dir, tmp)
+		} else {
+			err = unix.Mknodat(dir, tmp, unix.S_IFIFO|c.Is.Mode&0o777, 0)
+		}
+		if st, e := lstat(l.upper, c.rel); err == nil && e == nil {
+			unix.UtimesNanoAt(dir, tmp, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+		}
+		return 0, err
 	case "file":
 		size, err := l.copyFile(dir, tmp, c, sync)
 		if err != nil {
@@ -324,7 +368,7 @@ func keepBits(c *Change) uint32 {
 }
 
 func (l *layer) copyFile(dir int, tmp string, c *Change, sync bool) (int64, error) {
-	from, err := openFile(l.upper, c.rel)
+	from, err := l.openClosed(c)
 	if err != nil {
 		return 0, err
 	}
@@ -354,6 +398,29 @@ func (l *layer) copyFile(dir int, tmp string, c *Change, sync bool) (int64, erro
 		return st.Size, bare(to.Sync())
 	}
 	return st.Size, nil
+}
+
+// openClosed opens a file of the box's, also one that its owner may not read: root
+// in the box did not need that.
+func (l *layer) openClosed(c *Change) (*os.File, error) {
+	f, err := openFile(l.upper, c.rel)
+	if err != unix.EACCES || c.Is.Mode&0o400 != 0 {
+		return f, err
+	}
+	p, err := unix.Openat2(l.upper, c.rel, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: beneath})
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(p)
+	name := strconv.Quote(path.Join(l.name, "upper", c.rel))
+	fmt.Fprintf(l.notes, "%s%04o %s\n", openedNote, c.Is.Mode, name)
+	if err := chmod(p, c.Is.Mode|0o700); err != nil {
+		return nil, unix.EACCES
+	}
+	f, err = openFile(l.upper, c.rel)
+	chmod(p, c.Is.Mode)
+	fmt.Fprintf(l.notes, "%s %s\n", closedNote, name)
+	return f, err
 }
 
 // copyData copies a file, holes as holes: a box can make one that is larger than
@@ -553,11 +620,14 @@ const logName = "applied"
 
 // temporaryNote begins the line that has the name of what is not yet in its
 // place, or stagedNote with a directory in which such things may be, or
-// settledNote where none are any more; other lines begin with a time.
+// settledNote where none are any more, or one of the two below; other lines begin
+// with a time.
 const (
 	temporaryNote = "temporary"
 	stagedNote    = "staged"
 	settledNote   = "settled"
+	openedNote    = "opened" // and the mode that something in the set is to have, for now it has another
+	closedNote    = "closed"
 )
 
 func (s *Set) readLog() {
@@ -571,6 +641,7 @@ func (s *Set) readLog() {
 	if err != nil {
 		return
 	}
+	opened := map[string]uint32{}
 	for line := range strings.Lines(string(data)) {
 		at, quoted, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		p, err := strconv.Unquote(quoted)
@@ -584,9 +655,45 @@ func (s *Set) readLog() {
 			s.staged = append(s.staged, p)
 		case at == settledNote:
 			s.staged = nil
+		case at == closedNote:
+			delete(opened, p)
+		case strings.HasPrefix(at, openedNote):
+			mode, err := strconv.ParseUint(strings.TrimPrefix(at, openedNote), 8, 12)
+			if err == nil {
+				opened[p] = uint32(mode)
+			}
 		default:
 			s.log[p] = at
 		}
+	}
+	s.reclose(opened)
+}
+
+// reclose gives what is in the set the modes that an Apply has not, because it
+// was interrupted.
+func (s *Set) reclose(opened map[string]uint32) {
+	for p, mode := range opened {
+		dir, err := unix.Openat2(s.dir, p, &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: beneath})
+		if err != nil {
+			continue
+		}
+		var st unix.Stat_t
+		if unix.Fstat(dir, &st) == nil && st.Mode&0o7777 == mode|0o700 {
+			chmod(dir, mode)
+		}
+		unix.Close(dir)
+	}
+	if len(opened) == 0 {
+		return
+	}
+	fd, err := unix.Openat(s.dir, logName, unix.O_WRONLY|unix.O_APPEND|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	f := os.NewFile(uintptr(fd), logName)
+	defer f.Close()
+	for p := range opened {
+		fmt.Fprintf(f, "%s %s\n", closedNote, strconv.Quote(p))
 	}
 }
 
@@ -626,7 +733,7 @@ func (s *Set) sweep() {
 			ns, _ := names(dir, "")
 			for _, n := range ns {
 				if strings.HasPrefix(n, s.temporary+"-") {
-					unix.Unlinkat(dir, n, 0)
+					writing(dir, func() error { return unix.Unlinkat(dir, n, 0) })
 				}
 			}
 			unix.Close(dir)

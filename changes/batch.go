@@ -250,7 +250,7 @@ func (b *batch) flush(done func(Change)) error {
 func (b *batch) drop(from int) {
 	for _, it := range b.items[from:] {
 		if it.tmp != "" {
-			unix.Unlinkat(it.dir.fd, it.tmp, 0)
+			writing(it.dir.fd, func() error { return unix.Unlinkat(it.dir.fd, it.tmp, 0) })
 		}
 	}
 	b.items = nil
@@ -286,11 +286,11 @@ func (b *batch) put(it *item) error {
 		}
 	default:
 		if c.Kind == Type && c.Was.Type == "directory" {
-			if err := unix.Unlinkat(it.dir.fd, it.name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+			if err := writing(it.dir.fd, func() error { return unix.Unlinkat(it.dir.fd, it.name, unix.AT_REMOVEDIR) }); err != nil && err != unix.ENOENT {
 				return err
 			}
 		}
-		if err := unix.Renameat(it.dir.fd, it.tmp, it.dir.fd, it.name); err != nil {
+		if err := writing(it.dir.fd, func() error { return unix.Renameat(it.dir.fd, it.tmp, it.dir.fd, it.name) }); err != nil {
 			return err
 		}
 	}

@@ -73,8 +73,9 @@ type Set struct {
 type layer struct {
 	source plan.HostPath
 	name   string
-	upper  int // descriptor
-	lower  int // of the source, -1 if it is gone
+	upper  int      // descriptor
+	lower  int      // of the source, -1 if it is gone
+	notes  *os.File // of an Apply
 	since  unix.Timespec
 	same   []string // of the upper layer, what is as the host has it: a file that was only touched
 }

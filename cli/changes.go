@@ -323,6 +323,7 @@ func ask(question string) (string, bool) {
 	io.WriteString(tty, "nobox: "+question)
 	line, err := bufio.NewReader(tty).ReadString('\n')
 	if err != nil && line == "" {
+		io.WriteString(tty, "\n")
 		return "", false
 	}
 	return strings.TrimSpace(line), true
