@@ -519,6 +519,13 @@ FILE may be a pipe as well, such as /dev/stdin or a shell's <(...), but not with
 		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.AsPid1) },
 	},
 	{
+		name: "die-with-parent", group: groupProcess,
+		what: "end with the parent",
+		help: "end when what started nobox ends",
+		long: `Has the kernel kill nobox, and so everything in the box, when the process that started nobox ends, or the thread of it that did. Without it a box whose starter is killed goes on. With -d it is an error: such a box is there to stay.`,
+		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.EndWithParent) },
+	},
+	{
 		name: "timeout", arg: "DUR", group: groupProcess,
 		what: "set the time limit",
 		help: "end the box after DUR: 90, 90s, 1h30m",

@@ -27,7 +27,6 @@ const (
 var others = [...]other{
 	// bwrap
 	{"dev-bind dev-bind-try", bwrap, "--device PATH shares a device, --bind SRC DST what is none"},
-	{"die-with-parent", bwrap, "a box ends with its nobox, and that does not end with its parent: setpriv --pdeathsig KILL nobox ... does"},
 	{"dir", bwrap, "--tmpfs DST is an empty directory"},
 	{"symlink", bwrap, "the host view has the host's links, --rootfs DIR those of DIR"},
 	{"file bind-data ro-bind-data bind-fd ro-bind-fd", bwrap, "-v FILE:DST:ro shares a file by its path"},

@@ -183,6 +183,8 @@ func parseOver(args []string, readFile func(string) ([]byte, error), below func(
 	switch {
 	case o.removed && o.Detach:
 		return nil, lookup("--rm").wrong("--rm", keptWhenDetached())
+	case o.Options.EndWithParent && (o.Detach || o.Detached):
+		return nil, lookup("--die-with-parent").wrong("--die-with-parent", contradiction("--die-with-parent", "-d"))
 	case o.reaped && o.Options.AsPid1:
 		return nil, lookup("--init").wrong("--init", contradiction("--init", "--as-pid-1"))
 	case o.noUserns != "" && o.Options.AllowUserns:

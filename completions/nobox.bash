@@ -138,7 +138,7 @@ complete -F _nobox nobox
 # _nobox_words finds flags, verbs and what goes with a verb.
 _nobox_words() {
     case $1 in
-        help) (( $# == 2 )) && found=(help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --allow-userns --security-opt --net --publish --allow-host --deny-host --client-address --host-port --add-host --dns --dns-search --mtu --net-log --connect-tcp --bind-tcp --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help); return ;;
+        help) (( $# == 2 )) && found=(help doctor profiles exec attach port ps stop wait logs rm inspect version completion diff apply discard rm-owned box files identity process hardening network limits see all --rootfs --read-only --overlay --review --overlay-dir --name --detach --hostname --cwd --home --volume --bind --ro-bind --mount --mask --device --tmpfs --userns --map-root-user --map-current-user --uidmap --gidmap --user --workdir --env --env-file --env-host --tty --interactive --as-pid-1 --die-with-parent --timeout --stop-timeout --ulimit --preserve-fd --cap-add --cap-drop --tier --allow-userns --security-opt --net --publish --allow-host --deny-host --client-address --host-port --add-host --dns --dns-search --mtu --net-log --connect-tcp --bind-tcp --memory --memory-swap --memory-reservation --cpus --cpu-weight --cpuset-cpus --pids-limit --io-weight --device-read-bps --device-write-bps --device-read-iops --device-write-iops --cgroup --cgroup-writable --best-effort --report --profile --explain --json-status-fd --verbose --help); return ;;
         completion) (( $# == 2 )) && found=(bash zsh fish); return ;;
         doctor) (( $# > 1 )) && { found=(--json --apparmor-profile box kernel user-namespaces namespaces apparmor newuidmap newgidmap subuid subgid proc overlay tun veth ipv6 network pasta slirp4netns bus linger cgroup limits seccomp landlock container); return; } ;;
         profiles) (( $# == 2 )) && found=($(nobox profiles 2>/dev/null | awk '{ print $1 }')); (( $# > 1 )) && return ;;
@@ -198,6 +198,7 @@ _nobox_words() {
         -t --tty
         -i --interactive
         --as-pid-1
+        --die-with-parent
         --timeout
         --stop-timeout
         --ulimit

@@ -411,6 +411,13 @@ func (a Lock) String() string {
 }
 func (a Lock) Cannot() string { return "lock " + quote(string(a.Dir)) }
 
+// EndWithParent has the kernel kill nobox, and so the box, when the process that
+// started nobox ends (PR_SET_PDEATHSIG); if that happens meanwhile it is an error.
+type EndWithParent struct{}
+
+func (EndWithParent) String() string { return "end when what started nobox ends" }
+func (EndWithParent) Cannot() string { return "end with the parent" }
+
 // HoldDirs keeps directories of nobox's own where they are while the box runs, and
 // makes them, empty, where they are not there. When no box needs one that was made
 // so any more it is removed: by nobox, or by a process that waits for the end of

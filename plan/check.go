@@ -69,6 +69,7 @@ var checks = [...]struct {
 	{"whiteouts", badWhiteout},
 	{"locks", unlocked},
 	{"held", badHeld},
+	{"end-with-parent", untied},
 	{"nosuid-nodev", suidOrDevices},
 	{"capabilities", badCapabilities},
 	{"securebits", badSecurebits},
@@ -130,6 +131,7 @@ const (
 	kindListen
 	kindLock
 	kindHoldDirs
+	kindEndWithParent
 	kindTakeNamespaces
 	kindTakeSwitch
 	kindSeeNamespaces
@@ -238,6 +240,8 @@ func kindOf(a Action) kind {
 		return kindLock
 	case HoldDirs:
 		return kindHoldDirs
+	case EndWithParent:
+		return kindEndWithParent
 	case TakeNamespaces:
 		return kindTakeNamespaces
 	case TakeSwitch:
@@ -397,7 +401,7 @@ const (
 var traits = [kinds]trait{
 	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindSweepInside: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindMapNested: onHost, kindNest: needs, kindOpenHost: makes, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
-	kindListen: onHost, kindLock: onHost, kindHoldDirs: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
+	kindListen: onHost, kindLock: onHost, kindHoldDirs: onHost, kindEndWithParent: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs, kindClientRoutes: needs,
 	kindSetIDs: needs, kindHostname: needs, kindLoopbackUp: needs, kindDropBounding: needs, kindSecurebits: needs,
 	kindLimitNamespaces: views, kindFirstPID: views, kindHoldNet: makes, kindEnterNet: needs,
@@ -550,7 +554,7 @@ func badNamespaces(s *survey) *CheckError {
 	i := s.of[kindClone].first
 	for j := range i {
 		switch s.kind[j] {
-		case kindListen, kindLock, kindHoldDirs, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
+		case kindListen, kindLock, kindHoldDirs, kindEndWithParent, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
 		default:
 			return s.at(j, "something stands before the namespaces are made")
 		}
@@ -1481,6 +1485,16 @@ func badHeld(s *survey) *CheckError {
 		if !absolute(string(d)) || climbs(string(d)) {
 			return s.at(held.first, "the path of a directory is not absolute, or not resolved")
 		}
+	}
+	return nil
+}
+
+// untied: a box of a nobox whose parent ended first has nobody who ends it.
+func untied(s *survey) *CheckError {
+	if tie := s.of[kindEndWithParent]; tie.n > 0 && tie.first > 0 {
+		return s.at(tie.first, "it is not the first step: what started nobox may be gone by then")
+	} else if tie.n > 1 {
+		return s.at(tie.last, "nobox is tied twice")
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, SweepInside{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, HoldDirs{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, SweepInside{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, HoldDirs{}, EndWithParent{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, ShowNamespaces{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, ClientRoutes{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -105,6 +105,9 @@ func (g shape) plan() *Plan {
 	mask := Attr{ReadOnly: true, NoSuid: true, NoDev: true, NoExec: true}
 
 	b := &Builder{}
+	if g.kept {
+		b.Host("--die-with-parent", "", EndWithParent{})
+	}
 	if g.helper {
 		b.Host("-p 8080:80", "", Listen{At: []string{"127.0.0.1", "::1"}, First: 8080, Last: 8080, Box: 80})
 	}

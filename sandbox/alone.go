@@ -255,6 +255,7 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 	who := user{uid: f.UID, gid: f.GID, home: f.Home}
 
 	b := &plan.Builder{}
+	tie(b, &o)
 	limited, err := limit(&o, f, b, p)
 	if err != nil {
 		return nil, err

@@ -68,6 +68,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 
 	b := &plan.Builder{}
+	tie(b, &o)
 	net := network(&o, f)
 	net.Pingers = pingers(ids, who)
 	net.Publish = published(&o, f)
@@ -555,6 +556,13 @@ func mapFlag(o *Options) string {
 }
 
 // mapRequest says in idmap's words how the ids are to be mapped.
+// tie appends the end of a box with what started nobox.
+func tie(b *plan.Builder, o *Options) {
+	if o.EndWithParent {
+		b.Host("--die-with-parent", "the box ends with nobox", plan.EndWithParent{})
+	}
+}
+
 func mapRequest(o *Options) idmap.Request {
 	if len(o.UIDMap)+len(o.GIDMap) > 0 {
 		conv := func(ms []MapRequest) (out []idmap.Manual) {

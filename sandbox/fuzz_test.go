@@ -107,7 +107,7 @@ func (d *die) options() Options {
 		Rootfs:  plan.HostPath(pick(d, "", "", "/srv/debian", "/srv/bare", "debian", "/srv/data/file", "/", "/srv/odd")),
 		Cwd:     pick(d, ShareDefault, ShareRW, ShareRO, ShareHidden, ShareOverlay), Home: pick(d, ShareDefault, ShareRO, ShareRW, ShareHidden, ShareOverlay),
 		Net: pick(d, NetDefault, NetNone, NetHost, NetUser), Userns: pick(d, UsernsAuto, UsernsRoot, UsernsKeepID),
-		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3), Detached: d.one(4), Shown: d.one(4),
+		ReadOnly: d.one(3), EnvHost: d.one(4), AsPid1: d.one(3), EndWithParent: d.one(4), Detached: d.one(4), Shown: d.one(4),
 		Terminal: pick(d, Unset, No, Yes), Hostname: pick(d, "", "box", d.word("a.b", "a_b")),
 		Timeout: time.Duration(d.byte()), StopTimeout: time.Duration(d.byte()),
 	}

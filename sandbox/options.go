@@ -71,13 +71,14 @@ type Options struct {
 	Seccomp         Seccomp      // --security-opt seccomp=
 	Unmask          string       // --security-opt systempaths=unconfined, as given; "" if not asked for
 
-	AsPid1      bool     // --as-pid-1
-	Terminal    Tristate // -t
-	Detached    bool     // with Terminal: it is nobody's, until somebody attaches
-	Ulimits     []Ulimit
-	Limits      Limits
-	Timeout     time.Duration // 0 is none
-	StopTimeout time.Duration // from TERM to KILL; 0 is at once
+	AsPid1        bool     // --as-pid-1
+	EndWithParent bool     // --die-with-parent
+	Terminal      Tristate // -t
+	Detached      bool     // with Terminal: it is nobody's, until somebody attaches
+	Ulimits       []Ulimit
+	Limits        Limits
+	Timeout       time.Duration // 0 is none
+	StopTimeout   time.Duration // from TERM to KILL; 0 is at once
 }
 
 // Limits are what a box may use of the machine, by cgroup v2.

@@ -41,7 +41,7 @@ var inside = []plan.Action{
 
 // outside are those that nobox plays itself.
 var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.SweepInside{}, plan.JoinCgroup{}, plan.Keep{}, plan.MapNested{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{}, plan.SeeNamespaces{},
-	plan.StartForwarder{}, plan.StartHelper{}, plan.Lock{}, plan.HoldDirs{}}
+	plan.StartForwarder{}, plan.StartHelper{}, plan.Lock{}, plan.HoldDirs{}, plan.EndWithParent{}}
 
 // actionTypes are the types of plan/actions.go that are actions.
 func actionTypes(t *testing.T) (names []string) {

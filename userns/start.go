@@ -193,6 +193,20 @@ func Start(p *plan.Plan, o Outside) (*Box, error) {
 	return b, nil
 }
 
+// endWithParent ties this process to its parent; PR_SET_PDEATHSIG(2const).
+//
+// Preconditions: as Start: what a thread asks for is lost with it.
+func endWithParent() error {
+	parent := unix.Getppid()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	if unix.Getppid() != parent {
+		return errors.New("it has ended")
+	}
+	return nil
+}
+
 // host plays one host step.
 func (b *Box) host(a plan.Action, from string, o Outside) error {
 	switch a := a.(type) {
@@ -230,6 +244,8 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 			return errors.New("nothing plays this step")
 		}
 		return o.Lock(a.Dir)
+	case plan.EndWithParent:
+		return endWithParent()
 	case plan.HoldDirs:
 		return b.hold(a.Dirs, o.Holder)
 	case plan.Listen:
