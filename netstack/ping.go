@@ -45,7 +45,8 @@ type pingFlow struct {
 
 func newPing(n *network) *pings { return &pings{network: n, flows: map[pingID]*pingFlow{}} }
 
-// packet takes what is ICMP and not for the stack's own addresses.
+// packet takes what is ICMP and not for the stack's own addresses, and IPv4's
+// echo requests for these.
 func (p *pings) packet(proto tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) bool {
 	data := pkt.Data().AsRange().ToSlice
 	if proto == header.IPv4ProtocolNumber {
@@ -54,16 +55,29 @@ func (p *pings) packet(proto tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffe
 			return true
 		}
 		ip := header.IPv4(head)
-		if ip.TransportProtocol() != header.ICMPv4ProtocolNumber || p.own(ip.DestinationAddress()) {
+		if ip.TransportProtocol() != header.ICMPv4ProtocolNumber {
 			return false
 		}
+		own := p.own(ip.DestinationAddress())
 		all := header.IPv4(data())
 		if !all.IsValid(len(all)) || all.More() || all.FragmentOffset() != 0 {
-			return true // the stack would put it together, and answer it
+			return !own // the stack would put it together, and answer it
 		}
 		m := header.ICMPv4(all.Payload())
-		if len(m) >= header.ICMPv4MinimumSize && m.Type() == header.ICMPv4Echo {
-			p.echo(pingID{ip.SourceAddress(), ip.DestinationAddress(), m.Ident()}, m)
+		if len(m) < header.ICMPv4MinimumSize || m.Type() != header.ICMPv4Echo {
+			return !own
+		}
+		id := pingID{ip.SourceAddress(), ip.DestinationAddress(), m.Ident()}
+		if !own {
+			p.echo(id, m)
+			return true
+		}
+		// The stack has its addresses for the time of a packet alone, and of IPv4
+		// answers no echo by one of these; of IPv6 it does.
+		if checksum.Checksum(m, 0) == 0xffff {
+			m = append(header.ICMPv4(nil), m...)
+			m.SetType(header.ICMPv4EchoReply)
+			p.answer(id, m)
 		}
 		return true
 	}

@@ -431,6 +431,9 @@ func TestABoxReachesWhatTheHostDoes(t *testing.T) {
 	if errs != "" {
 		t.Errorf("it says %q", errs)
 	}
+	// The gateway and the resolver are there to be pinged.
+	out, _ = inBox(t, nil, "ping=ip4,10.0.2.2", "ping=ip4,10.0.2.3", "ping=ip6,fd6e:6f62:6f78::2", "ping=ip6,fd6e:6f62:6f78::3")
+	lines(t, out, "pong", "pong", "pong", "pong")
 	// What is refused outside is refused inside, and what is out of reach says so.
 	out, _ = inBox(t, nil, "tcp=192.0.2.1:7001", "udp=192.0.2.1:7001", "tcp=198.51.100.1:7000", "tcp=[2001:db8:1::1]:7000", "ping=ip4,198.51.100.1")
 	lines(t, out, "ECONNREFUSED", "ECONNREFUSED", "ENETUNREACH", "ENETUNREACH", "unreachable 0")
