@@ -397,22 +397,29 @@ func published(o *Options, f *host.Facts) (ps []slirp.Port) {
 	return ps
 }
 
-// pingers are the groups of the box around the command's own.
+// pingers are the groups of the box that may ping. The kernel compares groups as
+// the host numbers them, so that the caller's own, which ids inside may lie around,
+// is not between the least and the greatest of the box; net/ipv4/ping.c.
 func pingers(ids idmap.Map, who user) plan.PingGroups {
-	g := plan.PingGroups{First: who.gid, Last: who.gid}
-	for i, m := range ids.GID { // by ascending box ids
-		if i == 0 || g.Last+1 != m.Box {
-			if g.First <= who.gid && who.gid <= g.Last && i > 0 {
-				break
-			}
-			g.First = m.Box
+	var least, most, own plan.IDMap
+	for i, m := range ids.GID {
+		if i == 0 || m.Host < least.Host {
+			least = m
 		}
-		g.Last = m.Box + m.Count - 1
+		if i == 0 || m.Host > most.Host {
+			most = m
+		}
+		if m.Box <= who.gid && who.gid-m.Box < m.Count {
+			own = m
+		}
 	}
-	if who.gid < g.First || who.gid > g.Last {
+	switch last := most.Box + most.Count - 1; {
+	case own.Count == 0:
 		return plan.PingGroups{First: who.gid, Last: who.gid}
+	case least.Box <= last:
+		return plan.PingGroups{First: least.Box, Last: last}
 	}
-	return g
+	return plan.PingGroups{First: own.Box, Last: own.Box + own.Count - 1}
 }
 
 // namespaces of a box besides user and pid, which it starts in: all that Linux

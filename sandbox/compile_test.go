@@ -416,6 +416,30 @@ func TestCapabilitiesAreDockersForRootInsideAndNoneForOthers(t *testing.T) {
 	}
 }
 
+// The kernel compares groups as the host numbers them.
+func TestTheGroupsThatPingAreAllOfTheBoxWhereverTheHostHasThem(t *testing.T) {
+	m := func(box, host, count uint32) plan.IDMap { return plan.IDMap{Box: box, Host: host, Count: count} }
+	tests := []struct {
+		name        string
+		gids        []plan.IDMap
+		gid         uint32
+		first, last uint32
+	}{
+		{"one", []plan.IDMap{m(0, 1000, 1)}, 0, 0, 0},
+		{"root is the caller", []plan.IDMap{m(0, 1000, 1), m(1, 100000, 65536)}, 0, 0, 65536},
+		{"the caller keeps the id", []plan.IDMap{m(0, 100000, 1000), m(1000, 1000, 1), m(1001, 101000, 64536)}, 1000, 1000, 65536},
+		{"the caller comes after the ranges", []plan.IDMap{m(0, 900000, 1), m(1, 100000, 65536)}, 0, 0, 0},
+		{"another, where the caller comes after", []plan.IDMap{m(0, 900000, 1), m(1, 100000, 65536)}, 7, 1, 65536},
+		{"a group that is not mapped", []plan.IDMap{m(0, 1000, 1)}, 5, 5, 5},
+	}
+	for _, tt := range tests {
+		g := pingers(idmap.Map{GID: tt.gids}, user{gid: tt.gid})
+		if g.First != tt.first || g.Last != tt.last {
+			t.Errorf("%s: %d to %d, want %d to %d", tt.name, g.First, g.Last, tt.first, tt.last)
+		}
+	}
+}
+
 // Of /run there is more than the resolver's files.
 func TestTheNetworksProcessReadsWhereTheResolverWritesAlone(t *testing.T) {
 	for to, want := range map[string]string{
