@@ -116,6 +116,11 @@ func (m *builder) settle(e *entry, t *table) (keep bool, err error) {
 			return bad(errors.New("/proc is the box's own"), "")
 		case e.at == "/dev":
 			return bad(errors.New("/dev is the box's own"), "")
+		case ownInDev(e.at):
+			if isPtmx := func(p string) bool { return p == "/dev/ptmx" || p == "/dev/pts/ptmx" }; e.What == Device && isPtmx(e.at) && isPtmx(string(e.Source)) {
+				return false, nil // every box has one of its own, as of /dev/null
+			}
+			return bad(errors.New(e.at+" is the box's own"), "")
 		}
 	}
 	old := t.at[e.at]
@@ -133,6 +138,18 @@ func (m *builder) settle(e *entry, t *table) (keep bool, err error) {
 		return false, nil
 	}
 	return bad(fmt.Errorf("%s is already there (%s)", plan.Quote(e.at), old.From), "")
+}
+
+// ownInDev says whether a place is one of the links that nobox makes in /dev, or in
+// the box's devpts, where nothing can be made.
+func ownInDev(at string) bool {
+	for _, l := range devLinks {
+		if _, in := below("/dev/"+l[0], at); in || at == "/dev/"+l[0] {
+			return true
+		}
+	}
+	_, in := below("/dev/pts", at)
+	return in
 }
 
 // hidesNothing says whether an Empty will not be there, for want of a

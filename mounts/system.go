@@ -46,6 +46,12 @@ var systemPlaces = [...][]string{masked[:], readonly[:], deviceFiles[:], {lastPI
 
 var deviceFiles = [...]string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
 
+// devLinks are the symbolic links of the box's /dev.
+var devLinks = [...][2]string{
+	{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
+	{"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+}
+
 var procAttr = plan.Attr{NoSuid: true, NoDev: true, NoExec: true}
 
 func (m *builder) onHost(p string) host.PlaceFact { return m.f.Places[host.Place{Path: p}] }
@@ -176,10 +182,7 @@ func (m *builder) dev(e *entry) error {
 	m.Inside("", "", plan.Mkdir{In: dev, Path: "pts", Mode: 0o755})
 	m.Inside("", "terminals of the box's own", plan.NewFS{Type: "devpts", Options: opts, Attr: plan.Attr{NoSuid: true, NoExec: true}, Into: m.devpts})
 	m.Inside("", "", plan.AttachIn{Tree: m.devpts, In: dev, Name: "pts"})
-	for _, l := range [][2]string{
-		{"ptmx", "pts/ptmx"}, {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
-		{"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
-	} {
+	for _, l := range devLinks {
 		m.Inside("", "", plan.Symlink{In: dev, Name: l[0], Target: l[1]})
 	}
 	shm := m.newTmpfs("", "POSIX shared memory", 0, 0o1777, plan.Attr{NoSuid: true, NoDev: true})

@@ -181,6 +181,10 @@ func TestWhatCannotBeMountedIsRefused(t *testing.T) {
 		{"below /proc", "/proc is the box's own", "", []Entry{bind("/srv/data", "/proc/sys")}},
 		{"below /proc, by a link", "/proc is the box's own", "/srv/debian", []Entry{bind("/srv/data", "/proclink")}},
 		{"/dev", "/dev is the box's own", "", []Entry{bind("/srv/data", "/dev")}},
+		{"a link of the box's own", "/dev/stdin is the box's own", "", []Entry{bind("/srv/data/file", "/dev/stdin")}},
+		{"below a link of the box's own", "/dev/fd/7 is the box's own", "", []Entry{{At: "/dev/fd/7", What: Tmpfs, From: "--tmpfs"}}},
+		{"in the box's devpts", "/dev/pts/0 is the box's own", "", []Entry{bind("/srv/data/file", "/dev/pts/0")}},
+		{"the box's ptmx by another device", "/dev/ptmx is the box's own", "", []Entry{{At: "/dev/ptmx", What: Device, Source: "/dev/null", From: "--device"}}},
 		{"a device", "it is a device", "", []Entry{bind("/dev/null", "/mnt")}},
 	}
 	for _, tt := range tests {
