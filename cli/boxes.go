@@ -76,7 +76,7 @@ func parseBoxVerb(v *verb, args []string) (*Invocation, error) {
 			}
 			o.StopTime = d
 		case strings.HasPrefix(a, "-"):
-			return nil, verbUsage(v, "it has no "+show(a))
+			return nil, noVerbFlag(v, a)
 		case v.name == "ps":
 			return nil, verbUsage(v, "no name goes with it")
 		default:
@@ -108,7 +108,8 @@ func parseExec(v *verb, args []string) (*Invocation, error) {
 	fs := flagSet(args)
 	err := fs.ParseAll(args, func(f *pflag.Flag, value string) error {
 		s := f.Value.(*spelling)
-		if !slices.Contains(execFlags[:], s.name) {
+		// Its stdin is always the caller's, as docker's is with -i.
+		if !slices.Contains(execFlags[:], s.name) && s.name != "interactive" {
 			return verbUsage(v, "it has no "+s.as()+": that is for the box, which runs already")
 		}
 		return o.setFlag(s, value)
@@ -127,7 +128,11 @@ func parseExec(v *verb, args []string) (*Invocation, error) {
 	if rest = rest[1:]; len(rest) > 0 {
 		// pflag stops at the first word that is no flag, and keeps the "--".
 		if rest[0] != "--" {
-			return nil, verbUsage(v, `flags stand before the name, and a command behind "--"`)
+			line := ""
+			if !strings.HasPrefix(rest[0], "-") {
+				line = ": " + shellLine([]string{"nobox", "exec"}, args[:len(args)-fs.NArg()+1], []string{"--"}, rest)
+			}
+			return nil, verbUsage(v, `flags stand before the name, and a command behind "--"`+line)
 		}
 		o.Options.Command = rest[1:]
 	}
@@ -145,6 +150,14 @@ func orTrue(value string, given bool) string {
 		return "true"
 	}
 	return value
+}
+
+func noVerbFlag(v *verb, flag string) error {
+	e := &UsageError{Text: fmt.Sprintf("cannot %s: it has no %s", v.name, show(flag)), Help: v.usage() + "  " + v.help}
+	if o := among(otherVerbs[:], v.name+"/"+flag); o != nil {
+		e.Hint = o.instead
+	}
+	return e
 }
 
 func verbUsage(v *verb, cause string) error {

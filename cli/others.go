@@ -77,14 +77,34 @@ var others = [...]other{
 	{"sysctl", docker, "the sysctls of a box's namespaces cannot be set"},
 	{"domainname", docker, "--hostname NAME.DOMAIN"},
 	{"dns-option dns-opt", docker, "--dns and --dns-search are what there is of resolv.conf"},
+	{"oom-score-adj", docker, "choom -n N nobox ... sets it for what is in the box too"},
+	{"sig-proxy", docker, "signals that end nobox go on to the command in any case"},
+	{"attach", docker, "stdin, stdout and stderr are the caller's; with -d nobox attach has those of the box"},
+	{"preserve-fds", podman, "--preserve-fd 3,4 names each descriptor"},
+	{"umask", podman, "the umask of the caller holds in the box"},
 	{"secret", podman, "-v FILE:/tmp/NAME:ro shares a file"},
 	{"tz", podman, "-e TZ=ZONE"},
 	{"http-proxy", podman, "-e http_proxy -e https_proxy -e no_proxy pass them on"},
 	{"unsetenv-all", podman, "--clearenv keeps all of the caller's variables out"},
 }
 
+// otherVerbs are verbs that docker and podman have: a command may be called so
+// as well. VERB/FLAG is a flag of a verb that nobox has too.
+var otherVerbs = [...]other{
+	{"run create start restart", docker, "a box is started without a verb: nobox [FLAGS] -- COMMAND"},
+	{"kill", docker, "nobox stop --time 0 NAME"},
+	{"top", docker, "nobox exec NAME -- ps aux"},
+	{"images pull build load import", docker, "nobox has no images: --rootfs DIR takes a tree that is unpacked"},
+	{"cp", docker, "-v SRC:DST shares files with a box"},
+	{"rm/-f rm/--force", docker, "nobox stop --time 0 NAME ends it first"},
+	{"ps/-q ps/-aq ps/-qa ps/--quiet ps/--format ps/--filter ps/-f inspect/-f inspect/--format", docker, "--json is for programs, such as jq"},
+	{"logs/--tail logs/-n logs/--since logs/--timestamps logs/-t", docker, "nobox logs NAME | tail -n 10 has the last ten lines"},
+}
+
 // ofOthers finds what a name, or NAME=VALUE, is to others, nil for nothing.
-func ofOthers(name string) *other {
+func ofOthers(name string) *other { return among(others[:], name) }
+
+func among(others []other, name string) *other {
 	for i := range others {
 		if slices.Contains(strings.Fields(others[i].names), name) {
 			return &others[i]

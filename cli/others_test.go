@@ -5,6 +5,27 @@ import (
 	"testing"
 )
 
+func TestVerbsOfOthersAreNotNoboxs(t *testing.T) {
+	seen := map[string]bool{}
+	for _, o := range otherVerbs {
+		for _, n := range strings.Fields(o.names) {
+			name, flag, has := strings.Cut(n, "/")
+			v := lookupVerb(name)
+			switch {
+			case seen[n]:
+				t.Errorf("%s is there twice", n)
+			case v != nil != has:
+				t.Errorf("%s is never looked up", n)
+			case has:
+				if _, err := parse([]string{name, flag, "x"}, noFiles); err == nil || !strings.Contains(err.Error(), "it has no "+flag) {
+					t.Errorf("%s: %v", n, err)
+				}
+			}
+			seen[n] = true
+		}
+	}
+}
+
 func TestWhatOthersHaveIsNotNoboxs(t *testing.T) {
 	seen := map[string]bool{}
 	for _, o := range others {

@@ -428,7 +428,15 @@ func TestMistakes(t *testing.T) {
 		{"--report=", "cannot report (--report \"\"): the path is empty"},
 
 		// verbs
-		{"exec x ls", `cannot exec: flags stand before the name, and a command behind "--"`},
+		{"exec -u 1 x ls -l", `cannot exec: flags stand before the name, and a command behind "--": nobox exec -u 1 x -- ls -l`},
+		{"exec x -it -- sh", `cannot exec: flags stand before the name, and a command behind "--"`},
+		{"exec -d x -- sh", "cannot exec: it has no -d: that is for the box, which runs already"},
+		{"rm -f x", "cannot rm: it has no -f\nhint: nobox stop --time 0 NAME ends it first"},
+		{"rm -x x", "cannot rm: it has no -x"},
+		{"ps -q", "cannot ps: it has no -q\nhint: --json is for programs, such as jq"},
+		{"logs --tail=5 x", "cannot logs: it has no --tail\nhint: nobox logs NAME | tail -n 10 has the last ten lines"},
+		{"run -it debian", `cannot run run: a command stands behind "--": nobox -- run -it debian` + "\nhint: as one of docker's verbs: a box is started without a verb: nobox [FLAGS] -- COMMAND"},
+		{"kill web", `cannot run kill: a command stands behind "--": nobox -- kill web` + "\nhint: as one of docker's verbs: nobox stop --time 0 NAME"},
 		{"exec", "cannot exec: in which box? nobox ps lists those that have a name"},
 		{"attach", "cannot attach: which box? nobox ps lists those that have a name"},
 		{"attach a b", "cannot attach: one box at a time"},

@@ -571,7 +571,9 @@ func laterVerb(args []string) error {
 func commandBehindDashes(given, rest []string) error {
 	e := &UsageError{Text: fmt.Sprintf(`cannot run %s: a command stands behind "--": %s`,
 		show(rest[0]), shellLine([]string{"nobox"}, given, []string{"--"}, rest))}
-	if len(given) == 0 {
+	if o := among(otherVerbs[:], rest[0]); o != nil && len(given) == 0 {
+		e.Hint = "as one of " + o.whose + " verbs: " + o.instead
+	} else if len(given) == 0 {
 		for i := range verbs {
 			if v := &verbs[i]; !v.hidden && len(v.name) > 3 && slips(rest[0][:min(len(rest[0]), 40)], v.name) == 1 {
 				e.Hint = "did you mean nobox " + v.name + "?"
