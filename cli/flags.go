@@ -634,7 +634,7 @@ What it lacks: processes, mounts and a /tmp of its own (-v "$HOME/tmp:$HOME/tmp"
 		name: "security-opt", arg: "OPT", repeat: true, takes: takesSecurity, group: groupHardening,
 		what: "set the security option",
 		help: "seccomp=FILE|unconfined, systempaths=unconfined",
-		long: `Takes another filter of system calls, seccomp(2), than the default one, which refuses what docker refuses, every family of sockets but UNIX, INET, INET6 and NETLINK, and the kernel's 32-bit entries. seccomp=FILE takes a profile in docker's JSON; a member that docker does not know, or a refused call that no kernel has, is an error. With it pid 1, which is nobox's own, runs without a filter. seccomp=unconfined takes none at all.
+		long: `Takes another filter of system calls, seccomp(2), than the default one, which refuses what docker refuses, every family of sockets but UNIX, INET, INET6 and NETLINK, and the kernel's 32-bit entries. seccomp=FILE takes a profile in docker's JSON; a member that docker does not know, or a refused call that no kernel has, is an error. Where FILE refuses what it does not name, calls newer than all that it names are answered by ENOSYS, as in docker. With it pid 1, which is nobox's own, runs without a filter. seccomp=unconfined takes none at all.
 
 systempaths=unconfined, or podman's unmask=ALL, leaves /proc and /sys without the masks and read-only places that OCI runtimes give them. With --allow-userns it lets programs inside make boxes of their own, nobox, bwrap(1) and unshare(1) with a new /proc, for the kernel mounts no second /proc where part of the first one is covered. What the masks kept back, keys and timers of the machine among it, is readable then as it is to the caller outside.
 

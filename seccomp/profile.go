@@ -144,7 +144,7 @@ func (p *Profile) program(a *abi, w Where) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		policies = append(policies, newPolicy(b.arch, calls, other, other))
+		policies = append(policies, newPolicy(b.arch, calls, other, beyond(other)))
 	}
 	if a == &amd64 {
 		policies[0].closeX32(other)
@@ -167,6 +167,16 @@ func (p *Profile) program(a *abi, w Where) ([]byte, error) {
 		}
 	}
 	return program, nil
+}
+
+// beyond is the verdict on calls above the highest that a profile names: newer than
+// what it was written for, so that a libc that tries one first has to hear that
+// there is none, as from docker and runc, and not that it is forbidden.
+func beyond(other Verdict) Verdict {
+	if other&0xffff0000 == Errno(0) {
+		return Errno(uint16(unix.ENOSYS))
+	}
+	return other
 }
 
 // closeX32 takes the numbers of x32, which share the entry of amd64, out of
@@ -223,7 +233,7 @@ func (p *Profile) opens(a *abi) (open, known bool) {
 func (p *Profile) calls(a, b *abi, w Where, other Verdict) (map[uint32]decision, error) {
 	calls := map[uint32]decision{}
 	whole := map[uint32]bool{}
-	total := 0
+	total, known := 0, uint32(0)
 	for i := range p.Syscalls {
 		c := &p.Syscalls[i]
 		v, err := verdict(c.Action, c.ErrnoRet, c.Errno)
@@ -259,11 +269,14 @@ func (p *Profile) calls(a, b *abi, w Where, other Verdict) (map[uint32]decision,
 		if err != nil {
 			return nil, fmt.Errorf("syscalls[%d]: %w", i, err)
 		}
-		if !applies {
-			continue
-		}
 		for _, name := range names {
 			nr, ok := number(b.names, name)
+			if ok && nr >= known {
+				known = nr + 1
+			}
+			if !applies {
+				continue
+			}
 			if !ok {
 				if !permits(v) && permits(other) && !p.knows(name) {
 					return nil, fmt.Errorf("syscalls[%d]: there is no call %s, which it refuses", i, strconv.Quote(name))
@@ -295,6 +308,10 @@ func (p *Profile) calls(a, b *abi, w Where, other Verdict) (map[uint32]decision,
 			}
 			calls[nr] = d
 		}
+	}
+	// What it names for other machines or capabilities it knows, too.
+	if _, seen := calls[known-1]; known > 0 && !seen {
+		calls[known-1] = decision{other: other}
 	}
 	return calls, nil
 }

@@ -87,6 +87,13 @@ func TestAProfileDoesWhatItSays(t *testing.T) {
 		{deny(`{"names":["ptrace"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"4.8"}}`), Call{amd64.arch, 101, [6]uint64{}}, Allow},
 		{deny(`{"names":["ptrace"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"6.2"}}`), Call{amd64.arch, 101, [6]uint64{}}, eacces},
 		{deny(`{"names":["arch_prctl"],"action":"SCMP_ACT_ALLOW","includes":{"arches":["amd64","x32"]}}`), Call{amd64.arch, 158, [6]uint64{}}, Allow},
+		// What is newer than the profile is not there, what lies between is refused.
+		{deny(`{"names":["openat2"],"action":"SCMP_ACT_ALLOW"}`), Call{amd64.arch, 438, [6]uint64{}}, enosys},
+		{deny(`{"names":["openat2"],"action":"SCMP_ACT_ALLOW"}`), Call{amd64.arch, 436, [6]uint64{}}, eacces},
+		{deny(`{"names":["openat2"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}}`), Call{amd64.arch, 437, [6]uint64{}}, eacces},
+		{deny(`{"names":["openat2"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}}`), Call{amd64.arch, 438, [6]uint64{}}, enosys},
+		{`{"defaultAction":"SCMP_ACT_KILL_PROCESS","syscalls":[{"names":["execve"],"action":"SCMP_ACT_ALLOW"}]}`, Call{amd64.arch, 438, [6]uint64{}}, KillProcess},
+		{`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"chmod","action":"SCMP_ACT_ERRNO"}]}`, Call{amd64.arch, 438, [6]uint64{}}, Allow},
 		// Entries that the profile does not open.
 		{`{"defaultAction":"SCMP_ACT_ALLOW"}`, Call{amd64.sub.arch, 1, [6]uint64{}}, enosys},
 		{`{"defaultAction":"SCMP_ACT_ALLOW"}`, Call{amd64.arch, x32Bit | 1, [6]uint64{}}, enosys},
