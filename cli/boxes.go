@@ -200,6 +200,9 @@ func boxVerb(inv *Invocation) int {
 				err = dir.Remove(name)
 			}
 		}
+		if errors.Is(err, boxes.ErrNone) && inv.Verb != "stop" {
+			err = noBox{err}
+		}
 		if err != nil {
 			what := inv.Verb
 			if words := inOtherWords[what]; words != "" {
@@ -211,6 +214,12 @@ func boxVerb(inv *Invocation) int {
 	}
 	return code
 }
+
+// noBox is boxes.ErrNone where one that has ended would do as well.
+type noBox struct{ error }
+
+func (noBox) Error() string   { return "there is no box of that name" }
+func (e noBox) Unwrap() error { return e.error }
 
 // inOtherWords is what verbs do that are none of English.
 var inOtherWords = map[string]string{"logs": "show the output of", "rm": "forget", "wait": "wait for"}

@@ -41,8 +41,8 @@ var others = [...]other{
 	{"argv0", bwrap, "bash -c 'exec -a NAME COMMAND' as the command sets it"},
 
 	// unshare
-	{"mount user cgroup", unshare, "unshare's --mount, --user and --cgroup hold in every box: leave them out"},
-	{"net", unshare, "--net=none is what unshare's --net is: lo alone"},
+	{"mount user cgroup m p u", unshare, "as unshare's flag it holds in every box: leave it out"},
+	{"net network", unshare, "--net=none is what unshare's --net is: lo alone"},
 	{"time T boottime monotonic", unshare, "a box has the host's clocks, and no time namespace"},
 	{"map-auto map-users map-groups map-subids", unshare, "the caller's ranges are mapped without a flag, and without -r; --uidmap and --gidmap choose among them"},
 	{"map-user map-group", unshare, "-r is root inside, -c the caller, -u UID:GID another of the box"},

@@ -40,7 +40,7 @@ func TestWhatOthersHaveIsNotNoboxs(t *testing.T) {
 			name, _, valued := strings.Cut(n, "=")
 			f := lookup(dashed(name))
 			switch {
-			case f == nil && valued, f != nil && f.name != name, f != nil && !valued && !f.needsValue():
+			case f == nil && valued, valued && f.name != name, f != nil && !valued && !f.needsValue():
 				t.Errorf("%s is never looked up", n)
 			}
 		}

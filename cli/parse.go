@@ -286,7 +286,7 @@ func (o *Invocation) setFlag(s *spelling, value string) error {
 	}
 	switch {
 	case f.needsValue() && looksLikeFlag(value):
-		return f.wrong(o.spelled, meant(flagForValue(value), f.name))
+		return f.wrong(o.spelled, meant(flagForValue(value), s.word))
 	case strings.IndexByte(value, 0) >= 0, strings.IndexByte(o.second, 0) >= 0:
 		return f.wrong(o.given, nulInValue())
 	}
@@ -392,7 +392,7 @@ func translate(err error) error {
 		return unknownShort(letters)
 	case errors.As(err, &missing):
 		s := missing.GetFlag().Value.(*spelling)
-		return s.wrong(s.as(), meant(noValue(), s.name))
+		return s.wrong(s.as(), meant(noValue(), s.word))
 	case errors.As(err, &syntax):
 		return unknownFlag(syntax.GetSpecifiedFlag(), "")
 	}

@@ -219,6 +219,14 @@ func mountAtRoot() error {
 	return cause{"/ is the root itself", "--rootfs DIR takes another root"}
 }
 
+// rootAtRoot is err, or for the host's root at the box's what stands for it.
+func rootAtRoot(src, dst string, err error) error {
+	if src == "/" && dst == "/" {
+		return cause{"/ is the root itself", "the host's tree is there without a flag, read-only; --home=ro shows the homes"}
+	}
+	return err
+}
+
 func noDestination(v string) error {
 	if v == "" || v[0] != '/' {
 		return causef("it needs a source and a destination: SRC:DST")

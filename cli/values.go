@@ -119,7 +119,7 @@ func bind(v string) (sandbox.Bind, error) {
 	}
 	dst, err := mountPoint(part[1])
 	if err != nil {
-		return b, err
+		return b, rootAtRoot(src, part[1], err)
 	}
 	b.Source, b.Target = src, dst
 	if len(part) == 2 {
@@ -177,7 +177,7 @@ func (o *Invocation) bindTwo(src string, readOnly, try bool) error {
 	}
 	dst, err := mountPoint(o.second)
 	if err != nil {
-		return err
+		return rootAtRoot(src, o.second, err)
 	}
 	o.Options.Binds = append(o.Options.Binds, sandbox.Bind{Source: src, Target: dst, ReadOnly: readOnly, Try: try, From: o.given})
 	return nil
