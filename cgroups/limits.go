@@ -96,13 +96,18 @@ func (p *place) has(c string) bool { return !p.known || slices.Contains(p.contro
 type Made struct {
 	Cgroup bool // the box has one
 	Notes  []string
+
+	// Quota is what sets the quota of CPU time; nil if that is done, or is none.
+	Quota *plan.Step
 }
 
-// Steps appends what makes the box's cgroup and sets its limits.
+// Steps appends what makes the box's cgroup and sets its limits. With late the
+// inside is to play Quota: what the making of the box took of a period would be
+// the command's to wait for.
 //
 // Preconditions: f.Cgroups is there if the request is asked for; what follows
 // appends Clone with Cgroup set as Made says.
-func (r *Request) Steps(b *plan.Builder, f *host.Facts) (Made, error) {
+func (r *Request) Steps(b *plan.Builder, f *host.Facts, late bool) (Made, error) {
 	var m Made
 	if !r.Asked() {
 		return m, nil
@@ -168,6 +173,16 @@ func (r *Request) Steps(b *plan.Builder, f *host.Facts) (Made, error) {
 		b.Host(from, "nothing is left on the host", plan.SweepCgroup{})
 	}
 	for _, l := range limits {
+		if late && l.File == "cpu.max" {
+			of := []plan.Slot{b.NewSlot()}
+			if l.Shown {
+				of = append(of, b.NewSlot())
+			}
+			needs := plan.FactLimit(l.File)
+			b.Host(l.From, "", plan.OpenLimit{File: l.File, What: l.What, Into: of}).Needs = needs
+			m.Quota = &plan.Step{From: l.From, Why: "the quota is the command's alone", Needs: needs, Do: plan.WriteLimit{File: l.File, Value: l.Value, What: l.What, Of: of}}
+			continue
+		}
 		b.Host(l.From, "", plan.LimitCgroup{File: l.File, Value: l.Value, What: l.What, Shown: l.Shown}).Needs = plan.FactLimit(l.File)
 	}
 	m.Cgroup = true
@@ -179,7 +194,7 @@ func (r *Request) Steps(b *plan.Builder, f *host.Facts) (Made, error) {
 // Preconditions: f is what host.LookAhead found.
 func (r *Request) Scope(f *host.Facts) (plan.Scope, bool) {
 	b := &plan.Builder{}
-	if m, err := r.Steps(b, f); err != nil || !m.Cgroup || len(m.Notes) > 0 {
+	if m, err := r.Steps(b, f, false); err != nil || !m.Cgroup || len(m.Notes) > 0 {
 		return plan.Scope{}, false
 	}
 	s, ok := b.Steps[0].Do.(plan.Scope)

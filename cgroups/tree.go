@@ -355,6 +355,28 @@ func move(from, to string) error {
 	return errors.New("processes keep appearing in it")
 }
 
+// Open opens a file of the box's cgroup, and for a second slot that of the one
+// that it sees.
+func (p *Player) Open(a plan.OpenLimit) (fds []int, err error) {
+	for i := range a.Into {
+		dir := p.box
+		if i > 0 {
+			dir = p.fd
+		}
+		fd, err := unix.Openat(dir, a.File, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT {
+			err = lacks(a.File)
+		}
+		if err != nil {
+			return fds, err
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+func lacks(file string) error { return fmt.Errorf("this kernel has no %s", file) }
+
 func (p *Player) limit(a plan.LimitCgroup) error {
 	err := writeAt(p.box, a.File, a.Value)
 	if err == nil && a.Shown {
@@ -362,7 +384,7 @@ func (p *Player) limit(a plan.LimitCgroup) error {
 	}
 	switch {
 	case err == unix.ENOENT:
-		return fmt.Errorf("this kernel has no %s", a.File)
+		return lacks(a.File)
 	case err == unix.ERANGE && a.File == "cpuset.cpus":
 		return fmt.Errorf("only the CPUs %s can be had", p.read("cpuset.cpus.effective"))
 	case err != nil:

@@ -897,7 +897,7 @@ Limits are enforced by a cgroup of version 2, which your own systemd gives nobox
 		name: "cpus", arg: "N", group: groupLimits,
 		what: "limit the CPU time",
 		help: "at most the time of N CPUs, such as 1.5",
-		long: `Limits the CPU time of everything inside together to that of N CPUs, from 0.01 up to as many as there are. It may be spent on any of them.`,
+		long: `Limits the CPU time of everything inside together to that of N CPUs, from 0.01 up to as many as there are. It may be spent on any of them, and nothing of it on making the box.`,
 		set: func(v string, o *Invocation) error {
 			n, err := cpus(v)
 			return o.amount(&o.Options.Limits.CPUs, n, err)

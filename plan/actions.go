@@ -225,6 +225,45 @@ func (a LimitCgroup) String() string {
 }
 func (a LimitCgroup) Cannot() string { return a.What }
 
+// OpenLimit opens the file that LimitCgroup would write to, so that the inside can
+// write to it, with WriteLimit: the one above what the box can see, and where there
+// are two slots the one of the cgroup that it sees as well.
+type OpenLimit struct {
+	File string `json:"file"`
+	What string `json:"what"`
+	Into []Slot `json:"into"`
+}
+
+func (a OpenLimit) String() string {
+	s := "open " + a.File + " of the box's cgroup"
+	if len(a.Into) > 1 {
+		s += " and of the one that it sees,"
+	}
+	return s + " as " + slotNames(a.Into) + " for the inside to write to"
+}
+func (a OpenLimit) Cannot() string { return a.What }
+
+// WriteLimit writes a value to what OpenLimit opened.
+type WriteLimit struct {
+	File  string `json:"file"`
+	Value string `json:"value"`
+	What  string `json:"what"`
+	Of    []Slot `json:"of"`
+}
+
+func (a WriteLimit) String() string {
+	return "set " + a.File + ", which is open as " + slotNames(a.Of) + ", to " + quote(a.Value)
+}
+func (a WriteLimit) Cannot() string { return a.What }
+
+func slotNames(of []Slot) string {
+	names := make([]string, len(of))
+	for i, s := range of {
+		names[i] = fmt.Sprintf("#%d", s)
+	}
+	return strings.Join(names, " and ")
+}
+
 // SweepCgroup has the cgroups that MakeCgroup made removed when the box has
 // ended, by another process if nobox was killed. A scope needs no such thing.
 type SweepCgroup struct{}

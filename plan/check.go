@@ -118,6 +118,7 @@ const (
 	kindScope
 	kindMakeCgroup
 	kindLimitCgroup
+	kindOpenLimit
 	kindSweepCgroup
 	kindSweepInside
 	kindJoinCgroup
@@ -200,6 +201,7 @@ const (
 	kindSetUmask
 	kindRlimit
 	kindTimerSlack
+	kindWriteLimit
 	kindRestoreSignals
 	kindCloseFiles
 	kindExec
@@ -214,6 +216,10 @@ func kindOf(a Action) kind {
 		return kindMakeCgroup
 	case LimitCgroup:
 		return kindLimitCgroup
+	case OpenLimit:
+		return kindOpenLimit
+	case WriteLimit:
+		return kindWriteLimit
 	case SweepCgroup:
 		return kindSweepCgroup
 	case SweepInside:
@@ -399,7 +405,7 @@ const (
 )
 
 var traits = [kinds]trait{
-	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindSweepCgroup: onHost, kindSweepInside: onHost, kindJoinCgroup: onHost,
+	kindScope: onHost, kindMakeCgroup: onHost, kindLimitCgroup: onHost, kindOpenLimit: onHost, kindSweepCgroup: onHost, kindSweepInside: onHost, kindJoinCgroup: onHost,
 	kindKeep: onHost, kindMapNested: onHost, kindNest: needs, kindOpenHost: makes, kindClone: onHost, kindMapIDs: onHost, kindWatch: onHost, kindRelease: onHost, kindTakePTY: onHost, kindStartNet: onHost,
 	kindListen: onHost, kindLock: onHost, kindHoldDirs: onHost, kindEndWithParent: onHost, kindTakeNamespaces: onHost, kindTakeSwitch: onHost, kindSeeNamespaces: onHost, kindStartForwarder: onHost, kindStartHelper: onHost,
 	kindLocalRoutes: needs, kindPingGroups: needs, kindClientRoutes: needs,
@@ -554,7 +560,7 @@ func badNamespaces(s *survey) *CheckError {
 	i := s.of[kindClone].first
 	for j := range i {
 		switch s.kind[j] {
-		case kindListen, kindLock, kindHoldDirs, kindEndWithParent, kindScope, kindMakeCgroup, kindLimitCgroup, kindSweepCgroup:
+		case kindListen, kindLock, kindHoldDirs, kindEndWithParent, kindScope, kindMakeCgroup, kindLimitCgroup, kindOpenLimit, kindSweepCgroup:
 		default:
 			return s.at(j, "something stands before the namespaces are made")
 		}
@@ -1260,6 +1266,10 @@ func hasNUL(a Action) bool {
 		return slices.ContainsFunc(a.Controllers, nul) || nul(string(a.In))
 	case LimitCgroup:
 		return nul(a.File) || nul(a.Value)
+	case OpenLimit:
+		return nul(a.File)
+	case WriteLimit:
+		return nul(a.File) || nul(a.Value)
 	case Hostname:
 		return nul(a.Name)
 	case StartNet:
@@ -1704,7 +1714,7 @@ func badFilter(s *survey) *CheckError {
 			if s.of[kindKeep].n > 0 {
 				continue
 			}
-		case kindForeground, kindDieWithParent, kindChdir, kindRlimit, kindTimerSlack, kindCloseFiles, kindRestoreSignals:
+		case kindForeground, kindDieWithParent, kindChdir, kindRlimit, kindTimerSlack, kindWriteLimit, kindCloseFiles, kindRestoreSignals:
 			if a.Own || a.Program == "" {
 				continue
 			}
@@ -2054,7 +2064,7 @@ func unwatched(s *survey) *CheckError {
 // badCgroup: a box whose cgroup is not made before it starts, or which sees
 // where its own limits are set, is not limited. What nobody removes stays.
 func badCgroup(s *survey) *CheckError {
-	scope, make, limit, sweep := s.of[kindScope], s.of[kindMakeCgroup], s.of[kindLimitCgroup], s.of[kindSweepCgroup]
+	scope, make, limit, sweep, open, put := s.of[kindScope], s.of[kindMakeCgroup], s.of[kindLimitCgroup], s.of[kindSweepCgroup], s.of[kindOpenLimit], s.of[kindWriteLimit]
 	clone, join := s.of[kindClone].first, s.of[kindJoinCgroup]
 	if s.of[kindClone].n == 0 {
 		return nil // badNamespaces' matter
@@ -2065,7 +2075,7 @@ func badCgroup(s *survey) *CheckError {
 			return s.at(t.last, "a box has one cgroup")
 		}
 	}
-	for _, t := range [...]span{scope, make, limit, sweep, join} {
+	for _, t := range [...]span{scope, make, limit, open, sweep, join} {
 		if t.n > 0 && t.last > clone {
 			return s.at(t.last, "the inside runs without it already")
 		}
@@ -2081,6 +2091,25 @@ func badCgroup(s *survey) *CheckError {
 		return s.at(join.first, "nobox does not stand in the scope yet")
 	case !make.precedes(limit):
 		return s.at(limit.first, "a limit is set before there is a cgroup")
+	case open.n > 1:
+		return s.at(open.last, "one limit alone may come when the box is made")
+	case !make.precedes(open) || open.n > make.n:
+		return s.at(open.first, "a limit is opened before there is a cgroup")
+	case open.n > put.n:
+		return s.at(open.first, "nobody sets this limit")
+	case put.n > open.n:
+		return s.at(put.last, "this limit was not opened")
+	case !put.precedes(s.of[kindCloseFiles]):
+		return s.at(put.last, "the limit is set when its files are closed")
+	}
+	if open.n > 0 {
+		o, w := s.Steps[open.first].Do.(OpenLimit), s.Steps[put.first].Do.(WriteLimit)
+		switch {
+		case o.File != "cpu.max":
+			return s.at(open.first, "this limit is to stand before the box is made") // what is made counts
+		case w.File != o.File || !slices.Equal(w.Of, o.Into) || strings.Contains(w.Value, "\n"):
+			return s.at(put.first, "that is not the limit that was opened")
+		}
 	}
 	if join.n > 0 {
 		if j, a := s.Steps[s.of[kindJoin].first].Do.(Join), s.Steps[join.first].Do.(JoinCgroup); j.PID != a.PID || j.FD != a.FD {

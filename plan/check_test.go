@@ -248,6 +248,8 @@ func TestANulByteIsFoundInWhateverStringReachesTheKernel(t *testing.T) {
 		"Filter.What":      true,
 		"Filter.Program":   true, // has its length
 		"LimitCgroup.What": true,
+		"OpenLimit.What":   true,
+		"WriteLimit.What":  true,
 	}
 	for _, a := range everyAction {
 		v := reflect.New(reflect.TypeOf(a)).Elem()

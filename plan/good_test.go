@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"path"
 	"reflect"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,7 @@ import (
 
 // everyAction has one of each action there is.
 var everyAction = []Action{
-	Scope{}, MakeCgroup{}, LimitCgroup{}, SweepCgroup{}, SweepInside{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, HoldDirs{}, EndWithParent{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
+	Scope{}, MakeCgroup{}, LimitCgroup{}, OpenLimit{}, WriteLimit{}, SweepCgroup{}, SweepInside{}, JoinCgroup{}, Clone{}, MapIDs{}, Watch{}, Release{}, TakePTY{}, StartNet{}, Listen{}, TakeNamespaces{}, TakeSwitch{}, SeeNamespaces{}, StartForwarder{}, StartHelper{}, Lock{}, HoldDirs{}, EndWithParent{}, DieWithParent{}, Await{}, Unshare{}, HoldNet{}, EnterNet{}, FirstPID{}, Join{}, OpenDevpts{}, MapSelf{}, SetIDs{}, Hostname{},
 	LoopbackUp{}, MakeTun{}, MakeVeth{}, Device{}, DeviceIPv6{}, SendNet{}, SendSwitch{}, ShowNamespaces{}, SendNamespaces{}, LocalRoutes{}, PingGroups{}, ClientRoutes{}, PrivateMounts{}, OpenTree{}, CopyTree{}, CopyBoxTree{}, NewFS{}, EnterTree{}, Detach{}, AttachRoot{},
 	Attach{}, AttachIn{}, SetAttr{}, Mkdir{}, File{}, Symlink{}, Chown{}, CopyUp{}, Whiteout{}, Pivot{}, OpenPTY{}, SendPTY{}, NewSession{},
 	TakeTTY{}, Foreground{}, DropBounding{}, SetCaps{}, NoNewPrivs{}, NotDumpable{}, Chdir{}, SetUmask{}, Rlimit{},
@@ -116,6 +117,7 @@ func (g shape) plan() *Plan {
 		b.Host("-v", "", HoldDirs{[]HostPath{"/home/me/.config/nobox"}})
 	}
 	limited := g.scope || g.cgroup
+	var quota []Slot
 	switch {
 	case g.scope:
 		b.Host("-m 1g", "", Scope{Buses: []Bus{{"unix:path=/run/user/1000/systemd/private", true}}, Controllers: []string{"memory", "pids"}}).Needs = FactScope
@@ -126,6 +128,10 @@ func (g shape) plan() *Plan {
 	}
 	if limited {
 		b.Host("-m 1g", "", LimitCgroup{"memory.max", "1073741824", "limit the memory", true}).Needs = FactLimit("memory.max")
+		if g.scope {
+			quota = []Slot{b.NewSlot(), b.NewSlot()}
+			b.Host("--cpus 1", "", OpenLimit{"cpu.max", "limit the CPU time", slices.Clone(quota)}).Needs = FactLimit("cpu.max")
+		}
 	}
 	b.Host("", "", Clone{unix.CLONE_NEWUSER | unix.CLONE_NEWPID, limited})
 	b.Inside("", "nothing of a box outlives nobox", DieWithParent{})
@@ -361,6 +367,9 @@ func (g shape) plan() *Plan {
 	}
 	b.Inside("-w", "", Chdir{"/data"})
 	b.Inside("", "as the caller had it", Rlimit{"nofile", unix.RLIMIT_NOFILE, 1024, ^uint64(0)})
+	if quota != nil {
+		b.Inside("--cpus 1", "", WriteLimit{"cpu.max", "100000 100000", "limit the CPU time", quota}).Needs = FactLimit("cpu.max")
+	}
 	b.Inside("", "", CloseFiles{})
 	b.Inside("", "", RestoreSignals{1 << (unix.SIGHUP - 1), 0})
 	b.Inside("", "", Exec{[]BoxPath{"/usr/bin/make", "/bin/make"}, []string{"make", "it so"}, []string{"PATH=/usr/bin:/bin", "TOKEN=secret"}})

@@ -23,6 +23,8 @@ func Makes(a Action) []Slot {
 		return []Slot{a.Into}
 	case HoldNet:
 		return []Slot{a.Into}
+	case OpenLimit:
+		return a.Into
 	}
 	return nil
 }
@@ -68,6 +70,8 @@ func Takes(a Action) []Slot {
 		return []Slot{a.Net}
 	case OpenPTY:
 		return []Slot{a.Devpts}
+	case WriteLimit:
+		return a.Of
 	case SendPTY:
 		return []Slot{a.Master}
 	case TakeTTY:

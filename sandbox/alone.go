@@ -261,7 +261,7 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 		return nil, err
 	}
 	b.Host(tierFlag, "there is no pid namespace that would end with the box", plan.Keep{Terminal: terminal})
-	b.Host("", "", plan.Clone{Cgroup: limited})
+	b.Host("", "", plan.Clone{Cgroup: limited.Cgroup})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
 	b.Inside("", "who forks twice is waited for as well", plan.AdoptOrphans{})
 	b.Inside("", "", plan.SetUmask{Mask: f.Umask})
@@ -302,7 +302,7 @@ func compileAlone(o Options, f *host.Facts) (*plan.Plan, error) {
 		}
 	}
 	b.Inside(tierFlag, "", wall)
-	if err := command(b, &o, f, v, who, terminal, filter, ""); err != nil {
+	if err := command(b, &o, f, v, who, terminal, limited.Quota, filter, ""); err != nil {
 		return nil, err
 	}
 	p.Steps, p.Slots = b.Steps, b.Slots()

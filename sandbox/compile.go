@@ -85,7 +85,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if limited {
+	if limited.Cgroup {
 		v.view.Cgroup = mounts.CgroupReadOnly
 		if o.Limits.Writable != "" {
 			v.view.Cgroup, v.view.CgroupFrom = mounts.CgroupWritable, o.Limits.Writable
@@ -96,9 +96,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if o.Net == NetNS {
 		from, why = o.NetFrom, "nobox has entered that network, and the box shares it"
 	}
-	b.Host(from, why, plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited})
+	b.Host(from, why, plan.Clone{Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWPID, Cgroup: limited.Cgroup})
 	b.Inside("", "nothing of a box outlives nobox", plan.DieWithParent{})
-	if limited && o.Limits.Writable != "" {
+	if limited.Cgroup && o.Limits.Writable != "" {
 		b.Host(o.Limits.Writable, "what the box's users make is not yours to remove", plan.SweepInside{})
 	}
 	own := namespaces(netOf(&o, f))
@@ -181,7 +181,7 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	p.Init = plan.Init{Reaper: !o.AsPid1, After: len(b.Steps) - 1}
 
-	if err := command(b, &o, f, v, who, terminal, filter, filterFrom); err != nil {
+	if err := command(b, &o, f, v, who, terminal, limited.Quota, filter, filterFrom); err != nil {
 		return nil, err
 	}
 	if err := confine(b.Steps, f); err != nil {
@@ -455,7 +455,7 @@ func privileges(b *plan.Builder, o *Options, f *host.Facts, ids idmap.Map, who u
 }
 
 // command appends what the command's own process does.
-func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, terminal bool, filter plan.Filter, filterFrom string) error {
+func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, terminal bool, quota *plan.Step, filter plan.Filter, filterFrom string) error {
 	if !o.AsPid1 {
 		b.Inside("", "", plan.Foreground{Terminal: terminal})
 	}
@@ -471,6 +471,9 @@ func command(b *plan.Builder, o *Options, f *host.Facts, v *view, who user, term
 	}
 	if f.TimerSlack != 0 {
 		b.Inside("", "as the caller had it", plan.TimerSlack{Nanoseconds: f.TimerSlack})
+	}
+	if quota != nil {
+		b.Inside(quota.From, quota.Why, quota.Do).Needs = quota.Needs
 	}
 	keep := plan.CloseFiles{}
 	keepFrom := ""

@@ -117,7 +117,7 @@ func CompileExec(j Joined, x Options, f *host.Facts) (*plan.Plan, error) {
 	}
 	p := &plan.Plan{Init: plan.Init{Reaper: true, After: len(b.Steps) - 1}}
 	b.Inside("", "fork(2) does not hand the tie down", plan.DieWithParent{})
-	if err := command(b, &o, f, v, who, terminal, filter, filterFrom); err != nil {
+	if err := command(b, &o, f, v, who, terminal, nil, filter, filterFrom); err != nil {
 		return nil, err
 	}
 	p.Steps, p.Slots = b.Steps, b.Slots()

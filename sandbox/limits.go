@@ -122,20 +122,17 @@ func cgroup(o *Options, f *host.Facts) (*cgroups.Request, error) {
 // ParseCPUs reads a list of CPUs such as 0-3,7.
 func ParseCPUs(s string) ([]int, error) { return cgroups.ParseCPUs(s) }
 
-// limit appends the steps that make the box's cgroup, and says whether there is one.
-func limit(o *Options, f *host.Facts, b *plan.Builder, p *plan.Plan) (made bool, err error) {
+// limit appends the steps that make the box's cgroup, where it is to have one.
+func limit(o *Options, f *host.Facts, b *plan.Builder, p *plan.Plan) (cgroups.Made, error) {
 	r, err := cgroup(o, f)
 	if err != nil {
-		return false, err
+		return cgroups.Made{}, err
 	}
-	m, err := r.Steps(b, f)
-	if err != nil {
-		return false, err
-	}
+	m, err := r.Steps(b, f, true)
 	for _, n := range m.Notes {
 		p.Notes = append(p.Notes, n+" (--best-effort)")
 	}
-	return m.Cgroup, nil
+	return m, err
 }
 
 // cgroupQuestions are what limits need to know.

@@ -910,6 +910,11 @@ func (l *lowerer) action(a plan.Action) error {
 		}
 		l.call(unix.SYS_RT_SIGPROCMASK, num(sigSetmask), l.words(a.Mask), null(), num(sizeofSigset))
 
+	case plan.WriteLimit:
+		for _, f := range a.Of {
+			l.call(unix.SYS_WRITE, l.slot(f), l.str(a.Value), num(len(a.Value))).want = int32(len(a.Value))
+		}
+
 	case plan.CloseFiles:
 		// Not at execve(2), which looks its file up before it closes any: the
 		// command may be a link to /proc/self/fd/N/.. (CVE-2024-21626). The

@@ -31,7 +31,7 @@ var inside = []plan.Action{
 	plan.Pivot{Root: 1}, plan.OpenPTY{Devpts: 1, Master: 5, Peer: 6}, plan.SendPTY{Master: 5}, plan.NewSession{},
 	plan.TakeTTY{Peer: 6, Streams: [3]bool{true, false, true}}, plan.Foreground{Terminal: true}, plan.DropBounding{Keep: 1, Last: 40},
 	plan.SetCaps{Keep: 1 << 40}, plan.NoNewPrivs{}, plan.NotDumpable{}, plan.Chdir{Path: "/"}, plan.SetUmask{Mask: 0o22},
-	plan.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, plan.RestoreSignals{Ignored: 1, Mask: 2}, plan.CloseFiles{}, plan.TimerSlack{},
+	plan.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 2}, plan.RestoreSignals{Ignored: 1, Mask: 2}, plan.CloseFiles{}, plan.TimerSlack{}, plan.WriteLimit{File: "cpu.max", Value: "1 2", Of: []plan.Slot{1}},
 	plan.Securebits{Bits: 0xef}, plan.SessionKeyring{Closed: true}, plan.LimitNamespaces{Proc: 1, Types: []string{"user"}}, plan.Filter{Program: "program "},
 	plan.Landlock{Files: 2, Rules: []plan.LandlockRule{{Path: "/a", Files: 2, MayBeFile: true}}, Streams: [3]uint64{2, 0, 2}, TCP: []plan.LandlockPort{{Port: 443, Rights: 2}}},
 	plan.AdoptOrphans{}, plan.OpenHost{Path: "/dev", Into: 1}, plan.Nest{Flags: unix.CLONE_NEWUSER},
@@ -40,7 +40,7 @@ var inside = []plan.Action{
 }
 
 // outside are those that nobox plays itself.
-var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.SweepCgroup{}, plan.SweepInside{}, plan.JoinCgroup{}, plan.Keep{}, plan.MapNested{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{}, plan.SeeNamespaces{},
+var outside = []plan.Action{plan.Scope{}, plan.MakeCgroup{}, plan.LimitCgroup{}, plan.OpenLimit{}, plan.SweepCgroup{}, plan.SweepInside{}, plan.JoinCgroup{}, plan.Keep{}, plan.MapNested{}, plan.Clone{}, plan.MapIDs{}, plan.Watch{}, plan.Release{}, plan.TakePTY{}, plan.StartNet{}, plan.Listen{}, plan.TakeNamespaces{}, plan.TakeSwitch{}, plan.SeeNamespaces{},
 	plan.StartForwarder{}, plan.StartHelper{}, plan.Lock{}, plan.HoldDirs{}, plan.EndWithParent{}}
 
 // actionTypes are the types of plan/actions.go that are actions.

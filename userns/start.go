@@ -59,6 +59,9 @@ type Box struct {
 
 	held *holding // nobox's own directories; nil without
 
+	given   []int // descriptors that the inside gets, until it is cloned
+	givenTo []plan.Slot
+
 	watcher int
 	lifeEnd int // closing it without ending the watcher first kills the box
 	early   *plan.StepError
@@ -120,6 +123,8 @@ type Outside struct {
 // the inside is born in.
 type Cgroup interface {
 	Play(plan.Action) error
+	// Open opens a file for each slot.
+	Open(plan.OpenLimit) ([]int, error)
 	FD() int
 	Kill()
 	// Sweeper is the command line of nobox's that removes what is left of it, for
@@ -215,6 +220,13 @@ func (b *Box) host(a plan.Action, from string, o Outside) error {
 			return errors.New("nothing plays this step")
 		}
 		return o.Cgroup.Play(a)
+	case plan.OpenLimit:
+		if o.Cgroup == nil {
+			return errors.New("nothing plays this step")
+		}
+		fds, err := o.Cgroup.Open(a)
+		b.given, b.givenTo = append(b.given, fds...), append(b.givenTo, a.Into...)
+		return err
 	case plan.SweepCgroup:
 		return b.sweep(o.Cgroup, false)
 	case plan.SweepInside:
@@ -299,6 +311,10 @@ func (b *Box) clone(flags uint64, cgroup int) error {
 		return err
 	}
 	m.fill(slotNet, uintptr(b.network))
+	for i, fd := range b.given {
+		m.fill(uint32(b.givenTo[i])+slotBase, uintptr(fd))
+	}
+	defer b.closeGiven()
 	pidfd := int32(-1)
 	m.unused.keep()
 	syscall.ForkLock.Lock()
@@ -309,6 +325,13 @@ func (b *Box) clone(flags uint64, cgroup int) error {
 	}
 	b.pid, b.pidfd = int(pid), int(pidfd)
 	return b.held.tell(b.pidfd)
+}
+
+func (b *Box) closeGiven() {
+	for _, fd := range b.given {
+		unix.Close(fd)
+	}
+	b.given, b.givenTo = nil, nil
 }
 
 // HelperError is newuidmap's or newgidmap's failure.
@@ -660,6 +683,7 @@ func (b *Box) close() {
 	b.endNetwork()
 	b.endAttendants()
 	b.release()
+	b.closeGiven()
 	if b.region != nil {
 		b.region.free()
 		b.region, b.prog = nil, nil
