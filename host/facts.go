@@ -73,13 +73,14 @@ func (k Kind) String() string {
 type PlaceFact struct {
 	Resolved plan.BoxPath // links followed as far as the path exists
 	Kind     Kind
-	Symlink  bool         // the last component as asked is a symbolic link
-	Rdev     uint64       // of a device
-	Perm     uint32       // the mode without the type
-	Exists   plan.BoxPath // of what is not there, the nearest directory above that is
-	Makeable bool         // of what is not there, with Make: the caller may write to that
-	Owner    [2]uint32    // of what is not there, with Make: uid and gid of that
-	Err      error        // why it could not be looked at, other than not being there
+	Symlink  bool           // the last component as asked is a symbolic link
+	Links    []plan.BoxPath // the symbolic links on the way, with Make: by names that have none on theirs
+	Rdev     uint64         // of a device
+	Perm     uint32         // the mode without the type
+	Exists   plan.BoxPath   // of what is not there, the nearest directory above that is
+	Makeable bool           // of what is not there, with Make: the caller may write to that, or may make that so
+	Owner    [2]uint32      // of what is not there, with Make: uid and gid of that
+	Err      error          // why it could not be looked at, other than not being there
 }
 
 // SourceFact is what stands at a path of the host.

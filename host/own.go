@@ -14,8 +14,8 @@ import (
 const Passing = 0o1700
 
 // Passes says whether a directory of this mode is one that nobox made for the time
-// of a box.
-func Passes(perm uint32) bool { return perm == Passing }
+// of a box. What is made in a directory with the set-group-ID bit gets that too.
+func Passes(perm uint32) bool { return perm&^unix.S_ISGID == Passing }
 
 // PassesAt says whether there is such a directory at a path.
 func PassesAt(dir string) bool {
@@ -116,7 +116,9 @@ func makeDir(dir string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(in)
-	if err := unix.Mkdirat(in, path.Base(dir), Passing); err != nil && err != unix.EEXIST {
+	mask := unix.Umask(0) // the mode is the mark
+	err = unix.Mkdirat(in, path.Base(dir), Passing)
+	if unix.Umask(mask); err != nil && err != unix.EEXIST {
 		return -1, err
 	}
 	return unix.Openat(in, path.Base(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

@@ -213,3 +213,93 @@ func TestADirectoryThatManyEmptyAtOnceGoes(t *testing.T) {
 		}
 	}
 }
+
+func TestTheMarkIsKnownWhateverTheMaskAndTheDirectoryAbove(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		home os.FileMode
+		mask int
+	}{
+		{"the set-group-ID bit", 0o700 | os.ModeSetgid, 0o022},
+		{"a mask that takes all", 0o700, 0o777},
+		{"a mask that takes writing", 0o700, 0o222},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			home := realDir(t)
+			if err := os.Chmod(home, tt.home); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(home, ".local/state/nobox")
+			old := unix.Umask(tt.mask)
+			h, err := HoldDir(dir)
+			if now := unix.Umask(old); now != tt.mask {
+				t.Errorf("the mask is %#o, was %#o", now, tt.mask)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !PassesAt(dir) || !PassesAt(filepath.Dir(dir)) {
+				t.Error("what was made has no mark")
+			}
+			if h.LetGo(); there(filepath.Join(home, ".local")) {
+				t.Error("what was made stays")
+			}
+		})
+	}
+}
+
+func TestTheDirectoryOfTheStateStaysOnceItIsUsed(t *testing.T) {
+	home := realDir(t)
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", "")
+	dir := filepath.Join(home, ".local/state/nobox")
+	var boxes sync.WaitGroup
+	for range 4 {
+		boxes.Go(func() {
+			for range 200 {
+				if h, err := HoldDir(dir); err != nil {
+					t.Error(err)
+				} else {
+					h.LetGo()
+				}
+			}
+		})
+	}
+	for range 200 {
+		got := StateDir()
+		if got != dir || !there(dir) || PassesAt(dir) {
+			t.Fatalf("StateDir says %q", got)
+		}
+		if err := unix.Chmod(dir, Passing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	boxes.Wait()
+	unix.Chmod(dir, Passing)
+	h := mustHold(t, dir)
+	StateDir()
+	h.LetGo()
+	for d := dir; d != home; d = filepath.Dir(d) {
+		if !there(d) || PassesAt(d) {
+			t.Errorf("%s is not one that stays", d)
+		}
+	}
+}
+
+func TestWhatTheCallerCouldMakeAfterChmodIsMakeable(t *testing.T) {
+	home := realDir(t)
+	closed := filepath.Join(home, "closed")
+	if err := os.Mkdir(closed, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("closed", filepath.Join(home, "link")); err != nil {
+		t.Fatal(err)
+	}
+	pf := place(Place{Base: "/", Path: filepath.Join(home, "link/nobox"), Make: true}, map[string]bool{})
+	if !pf.Makeable || string(pf.Exists) != closed {
+		t.Errorf("%+v", pf)
+	}
+	if len(pf.Links) != 1 || string(pf.Links[0]) != filepath.Join(home, "link") {
+		t.Errorf("the links are %q", pf.Links)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -484,9 +485,11 @@ func place(p Place, known map[string]bool) PlaceFact {
 				f.Exists = "/"
 			}
 			if p.Make {
-				f.Makeable = unix.Access(join(base+cur, ""), unix.W_OK) == nil
-				if unix.Stat(join(base+cur, ""), &st) == nil {
+				err := unix.Access(join(base+cur, ""), unix.W_OK)
+				if f.Makeable = err == nil; unix.Stat(join(base+cur, ""), &st) == nil {
 					f.Owner = [2]uint32{st.Uid, st.Gid}
+					// chmod(2) is for who owns it, in the box too.
+					f.Makeable = f.Makeable || err == unix.EACCES && st.Uid == uint32(unix.Geteuid())
 				}
 			}
 			return f
@@ -498,6 +501,9 @@ func place(p Place, known map[string]bool) PlaceFact {
 			}
 			if len(rest) == 0 && links == 1 {
 				f.Symlink = true
+			}
+			if p.Make {
+				f.Links = append(f.Links, plan.BoxPath(cur+"/"+c))
 			}
 			to, err := os.Readlink(name)
 			if err = unwrap(err); err == unix.EINVAL {
@@ -626,15 +632,39 @@ func readBelow(p Place, max int) ([]byte, error) {
 func Home() string { return os.Getenv("HOME") }
 
 // StateDir makes the directory of nobox's state, where it is not there; "" if
-// there can be none.
+// there can be none. One that a box needs for its time alone is to stay from then
+// on, and so is what it is in.
 func StateDir() string {
 	dir := stateDir(Home())
-	if dir == "" || os.MkdirAll(dir, 0o700) != nil {
+	if dir == "" {
 		return ""
 	}
-	var st unix.Stat_t
-	if unix.Stat(dir, &st) == nil && Passes(st.Mode&0o7777) {
-		unix.Chmod(dir, 0o700) // one that a box needs for its time alone: it is to stay
+	for limit := time.Now().Add(holdWait); ; unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil) {
+		if os.MkdirAll(dir, 0o700) != nil {
+			return ""
+		}
+		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil && err != unix.ENOENT {
+			return ""
+		}
+		if err == nil {
+			// Who removes it looks at its mode with the lock for itself.
+			var st, at unix.Stat_t
+			stays := flock(fd, unix.LOCK_SH) == nil || time.Now().After(limit)
+			stays = stays && unix.Fstat(fd, &st) == nil && unix.Stat(dir, &at) == nil && st.Dev == at.Dev && st.Ino == at.Ino
+			if stays && Passes(st.Mode&0o7777) {
+				unix.Fchmod(fd, 0o700)
+				for d := path.Dir(dir); PassesAt(d); d = path.Dir(d) {
+					unix.Chmod(d, 0o700)
+				}
+			}
+			unix.Close(fd)
+			if stays {
+				return dir
+			}
+		}
+		if time.Now().After(limit) {
+			return ""
+		}
 	}
-	return dir
 }

@@ -2,6 +2,7 @@ package mounts
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"sort"
 	"strconv"
@@ -215,12 +216,36 @@ func (m *builder) ownIsAbove(source plan.HostPath) bool {
 // share shows it. The directories on the way become mount points too, since a
 // directory that is one cannot be renamed away with what is in it. One that is
 // made for the time of boxes shows as an empty one: its lock is not theirs to take.
-func (m *builder) protect() {
+func (m *builder) protect() (err error) {
 	pinned := map[string]bool{} // by the place in the box
+	pinAbove := func(g *ground, at string) {
+		for i := len(g.at) + 1; i < len(at); i++ {
+			if d := at[:i]; at[i] == '/' && !pinned[d] && d != "" && d != g.at {
+				pinned[d] = true
+				m.pin(d, nosuidNodev, "so that it cannot be renamed with nobox's own in it")
+			}
+		}
+	}
+	for _, link := range m.v.FoundBy {
+		m.shown(link, func(g *ground, at string) {
+			if !g.writable || m.hidden[at] || pinned[at] {
+				return
+			}
+			pinned[at] = true
+			pinAbove(g, at)
+			m.pinLink(at)
+		})
+	}
 	for _, p := range m.v.Protect {
 		held := false
 		m.shown(p.Path, func(g *ground, at string) {
 			if !g.writable || m.hidden[at] {
+				return
+			}
+			if p.Kind == host.None && !p.Held {
+				if err == nil {
+					err = &Error{What: "share " + plan.Quote(string(g.source)), Flag: g.from, Cause: fmt.Errorf("the box could make %s, nobox's own", plan.Quote(string(p.Path))), Remedy: "touch " + ShellQuote(string(p.Path))}
+				}
 				return
 			}
 			if p.Held && !held {
@@ -230,12 +255,7 @@ func (m *builder) protect() {
 					m.ownFrom = g.from
 				}
 			}
-			for i := len(g.at) + 1; i < len(at); i++ {
-				if d := at[:i]; at[i] == '/' && !pinned[d] && d != "" && d != g.at {
-					pinned[d] = true
-					m.pin(d, nosuidNodev, "so that it cannot be renamed with nobox's own in it")
-				}
-			}
+			pinAbove(g, at)
 			if pinned[at] {
 				return
 			}
@@ -249,6 +269,15 @@ func (m *builder) protect() {
 			m.pin(at, attr, "nobox's own, never writable from inside")
 		})
 	}
+	return err
+}
+
+// pinLink mounts a symbolic link on itself: it leads where it led, and is neither
+// renamed nor removed.
+func (m *builder) pinLink(at string) {
+	t := m.NewSlot()
+	m.Inside("", "by it nobox's own is found: the box could put another in its place", plan.CopyBoxTree{Root: m.root, Path: plan.BoxPath(at), Link: true, Attr: nosuidNodev, Into: t})
+	m.Inside("", "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), Link: true})
 }
 
 // pin mounts a path of the box on itself.

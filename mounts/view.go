@@ -22,8 +22,9 @@ type View struct {
 
 	Entries []Entry
 	Etc     Etc
-	Protect []Thing // of nobox's own, which the box must not write, by whichever name
-	Hide    []Thing // of the host, which the box must not see, by whichever name
+	Protect []Thing         // of nobox's own, which the box must not write, by whichever name
+	FoundBy []plan.HostPath // the symbolic links by which that is found, which the box must not replace
+	Hide    []Thing         // of the host, which the box must not see, by whichever name
 
 	Cgroup     Cgroup // what the box sees of cgroups
 	CgroupFrom string // the flag, "" for a default
@@ -298,7 +299,9 @@ func (v View) Steps(b *plan.Builder, f *host.Facts) (Built, error) {
 	m.etc()
 	m.hide()
 	m.keepDirs()
-	m.protect()
+	if err := m.protect(); err != nil {
+		return Built{}, err
+	}
 	m.sealAll()
 	pty := m.terminal()
 	b.Inside("", "the host's tree is out of reach from here on", plan.Pivot{Root: m.root})

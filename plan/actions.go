@@ -907,15 +907,19 @@ func (a CopyTree) String() string {
 func (a CopyTree) Cannot() string { return "copy a tree" }
 
 // CopyBoxTree makes a detached copy, with what is mounted below, of a path of
-// the box itself.
+// the box itself. Link: what is there is a symbolic link, which is meant itself.
 type CopyBoxTree struct {
 	Root Slot    `json:"root"`
 	Path BoxPath `json:"path"`
+	Link bool    `json:"link,omitempty"`
 	Attr Attr    `json:"attr"`
 	Into Slot    `json:"into"`
 }
 
 func (a CopyBoxTree) String() string {
+	if a.Link {
+		return fmt.Sprintf("take the symbolic link %s of the box, %s, as tree #%d", quote(string(a.Path)), a.Attr, a.Into)
+	}
 	return fmt.Sprintf("take %s of the box, %s, as tree #%d", quote(string(a.Path)), a.Attr, a.Into)
 }
 func (a CopyBoxTree) Cannot() string { return "open " + quote(string(a.Path)) + " of the box" }
@@ -972,12 +976,14 @@ func (a AttachRoot) String() string { return fmt.Sprintf("make tree #%d the box'
 func (a AttachRoot) Cannot() string { return "mount the box's root" }
 
 // Attach mounts a tree at a place of the box; move_mount(2). The place is
-// resolved below the box's root; with NoSymlinks no component may be one.
+// resolved below the box's root; with NoSymlinks no component may be one. Link: the
+// place is a symbolic link, which is covered itself.
 type Attach struct {
 	Tree       Slot    `json:"tree"`
 	Root       Slot    `json:"root"`
 	At         BoxPath `json:"at"`
 	NoSymlinks bool    `json:"noSymlinks,omitempty"`
+	Link       bool    `json:"link,omitempty"`
 	// What names the tree in an error, "" for "a tree".
 	What string `json:"what,omitempty"`
 }

@@ -240,7 +240,7 @@ func (g shape) plan() *Plan {
 	if g.overlay {
 		store, name, dir := b.NewSlot(), b.NewSlot(), b.NewSlot()
 		b.Inside("", "nobox's own files", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, store, ""})
-		b.Inside("", "", Attach{store, root, "/dev", true, "mount nobox's own files"})
+		b.Inside("", "", Attach{store, root, "/dev", true, false, "mount nobox's own files"})
 		for _, d := range []string{"held1", "dir"} {
 			b.Inside("", "", Mkdir{In: store, Path: d, Mode: 0o555})
 		}
@@ -254,7 +254,7 @@ func (g shape) plan() *Plan {
 
 	dev, null, pts := b.NewSlot(), b.NewSlot(), b.NewSlot()
 	b.Inside("", "the few devices a program needs", NewFS{"tmpfs", []Option{{"mode", "0755"}}, device, dev, ""})
-	b.Inside("", "", Attach{dev, root, "/dev", true, "mount /dev"})
+	b.Inside("", "", Attach{dev, root, "/dev", true, false, "mount /dev"})
 	b.Inside("", "", File{In: dev, Path: "null", Mode: 0o666})
 	b.Inside("", "", OpenTree{"/dev/null", false, device, null})
 	b.Inside("", "", AttachIn{null, dev, "null"})
@@ -279,7 +279,7 @@ func (g shape) plan() *Plan {
 	if g.beside {
 		b.Inside("", "as if nothing had been done beside", FirstPID{proc, 2})
 	}
-	b.Inside("", "", Attach{proc, root, "/proc", true, "mount proc"})
+	b.Inside("", "", Attach{proc, root, "/proc", true, false, "mount proc"})
 	b.Inside("", "masked, as OCI runtimes have it", CopyTree{null, "", &mask, keys})
 	b.Inside("", "", AttachIn{keys, proc, "keys"})
 	sys := b.NewSlot()
@@ -287,7 +287,7 @@ func (g shape) plan() *Plan {
 		b.Inside("", "", EnterNet{ns})
 	}
 	b.Inside("", "read-only", NewFS{"sysfs", nil, mask, sys, ""}).Needs = FactSysfs
-	b.Inside("", "", Attach{sys, root, "/sys", true, "mount sysfs"})
+	b.Inside("", "", Attach{sys, root, "/sys", true, false, "mount sysfs"})
 
 	run, hosts := b.NewSlot(), b.NewSlot()
 	b.Inside("", "the box's own: the host's has sockets that lead out", NewFS{"tmpfs", []Option{{"mode", "0755"}}, share, run, ""})
@@ -303,7 +303,7 @@ func (g shape) plan() *Plan {
 		work, pin := b.NewSlot(), b.NewSlot()
 		b.Inside("", "the working directory", OpenTree{WorkingDirectory, true, share, work})
 		b.Inside("", "", Attach{Tree: work, Root: root, At: "/home/me/work", What: "bind /home/me/work"})
-		b.Inside("", "nobox's own, never writable from inside", CopyBoxTree{root, "/home/me/work/nobox", view, pin})
+		b.Inside("", "nobox's own, never writable from inside", CopyBoxTree{root, "/home/me/work/nobox", false, view, pin})
 		b.Inside("", "", Attach{Tree: pin, Root: root, At: "/home/me/work/nobox"})
 	}
 	b.Inside("", "the host's tree is out of reach from here on", Pivot{root})

@@ -162,10 +162,18 @@ func areas(o *Options, f *host.Facts, v *view) ([]landlock.Area, error) {
 		}
 		out = append(out, landlock.Area{Path: string(h.Path), Access: landlock.Hidden, Why: why})
 	}
-	for _, t := range v.Protect {
-		for _, a := range out {
-			if a.Access == landlock.ReadWrite && within(a.Path, string(t.Path)) {
+	for _, a := range out {
+		if a.Access != landlock.ReadWrite {
+			continue
+		}
+		for _, t := range v.Protect {
+			if within(a.Path, string(t.Path)) {
 				return nil, shareError(&landlock.HoleError{In: a, Hole: landlock.Area{Path: string(t.Path), Why: "nobox's own"}})
+			}
+		}
+		for _, l := range v.FoundBy {
+			if within(a.Path, string(l)) {
+				return nil, shareError(&landlock.HoleError{In: a, Hole: landlock.Area{Path: string(l), Why: "the link by which nobox's own is found"}})
 			}
 		}
 	}

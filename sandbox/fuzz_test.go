@@ -459,7 +459,7 @@ func try(t *testing.T, data []byte) bool {
 	}
 	for b := range bases {
 		for _, p := range places {
-			if q := (host.Place{Base: b, Path: p}); f.Places[q] == (host.PlaceFact{}) && (b != "" || strings.HasPrefix(p, "/proc") || strings.HasPrefix(p, "/dev")) {
+			if q := (host.Place{Base: b, Path: p}); f.Places[q].Resolved == "" && f.Places[q].Kind == host.None && f.Places[q].Err == nil && (b != "" || strings.HasPrefix(p, "/proc") || strings.HasPrefix(p, "/dev")) {
 				more.Places = append(more.Places, q)
 			}
 		}

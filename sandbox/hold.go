@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"nobox/host"
 	"nobox/mounts"
 	"nobox/plan"
@@ -17,7 +19,13 @@ func holder(f *host.Facts, held *[]plan.HostPath) userns.Holder {
 		Hold: func(dir plan.HostPath) (letGo func(), err error) {
 			d, err := host.HoldDir(string(dir))
 			if err != nil {
-				return nil, &notHeld{dir, err, slices.Contains(f.RunDirs, string(dir))}
+				e := &notHeld{dir: dir, err: err, running: slices.Contains(f.RunDirs, string(dir))}
+				for _, pf := range f.Places {
+					if plan.HostPath(pf.Resolved) == dir && pf.Exists != "" {
+						e.in = string(pf.Exists)
+					}
+				}
+				return nil, e
 			}
 			*held = append(*held, dir)
 			return d.LetGo, nil
@@ -36,14 +44,19 @@ func holder(f *host.Facts, held *[]plan.HostPath) userns.Holder {
 type notHeld struct {
 	dir     plan.HostPath
 	err     error
-	running bool // it is one of running boxes
+	running bool   // it is one of running boxes
+	in      string // where it was to be made, if known
 }
 
 func (e *notHeld) Error() string { return fmt.Sprintf("%s: %v", plan.Quote(string(e.dir)), e.err) }
 func (e *notHeld) Unwrap() error { return e.err }
 
-// Hint is that a directory which is there for good needs no lock.
+// Hint is that a directory which is there for good needs no lock. In one that is the
+// caller's, and that nobody may write to, the box could make it nevertheless.
 func (e *notHeld) Hint() string {
+	if e.err == unix.EACCES && e.in != "" {
+		return "chmod u+w " + mounts.ShellQuote(e.in)
+	}
 	if e.err != host.ErrHeld || e.running {
 		return ""
 	}

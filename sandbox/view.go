@@ -137,7 +137,7 @@ func newView(o *Options, f *host.Facts) *view {
 	v.Terminal = wantsTerminal(o, f)
 	v.Streams = f.Streams.TTY
 	v.Etc = etc(o, f)
-	v.Protect = protected(f)
+	v.Protect, v.FoundBy = protected(f)
 	if o.Rootfs != "" {
 		v.Rootfs, v.From = f.Sources[string(o.Rootfs)].Resolved, "--rootfs"
 		v.ReadOnly = o.ReadOnly
@@ -608,15 +608,26 @@ func ownPaths(f *host.Facts) (out []string) {
 
 // protected are those as mounts wants them: what is there, and the directories
 // that a box could make.
-func protected(f *host.Facts) (out []mounts.Thing) {
+func protected(f *host.Facts) (out []mounts.Thing, foundBy []plan.HostPath) {
+	var dirs []string
 	for i, p := range ownPaths(f) {
 		pf := f.Places[host.Place{Base: "/", Path: p, Make: true}]
-		file := i >= len(f.OwnDirs)
-		if pf.Resolved == "" || pf.Err != nil || file && pf.Kind == host.None {
+		for _, l := range pf.Links {
+			if !slices.Contains(foundBy, plan.HostPath(l)) {
+				foundBy = append(foundBy, plan.HostPath(l))
+			}
+		}
+		if pf.Resolved == "" || pf.Err != nil {
 			continue
+		}
+		if i < len(f.OwnDirs) {
+			dirs = append(dirs, string(pf.Resolved))
+		} else if pf.Kind == host.None && (p != f.OwnFile || !pf.Makeable || slices.ContainsFunc(dirs, func(d string) bool { return within(d, string(pf.Resolved)) })) {
+			continue // else the configuration is a link to what is not there
 		}
 		t := mounts.Thing{Path: plan.HostPath(pf.Resolved), Kind: pf.Kind, Held: slices.Contains(f.RunDirs, p)}
 		switch {
+		case i >= len(f.OwnDirs):
 		case pf.Kind == host.None && !pf.Makeable:
 			continue // the box could not make it either
 		case pf.Kind == host.None, pf.Kind == host.Dir && host.Passes(pf.Perm):
@@ -624,7 +635,7 @@ func protected(f *host.Facts) (out []mounts.Thing) {
 		}
 		out = append(out, t)
 	}
-	return out
+	return out, foundBy
 }
 
 // lacksEtc says that a root lacks files by which names are resolved, and so the

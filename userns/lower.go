@@ -243,6 +243,14 @@ func (l *lowerer) openIn(root arg, path string, flags, mode, resolve uint64) arg
 	return t
 }
 
+// noFollow is the flag of open(2) by which a symbolic link itself is opened.
+func noFollow(link bool) uint64 {
+	if link {
+		return unix.O_NOFOLLOW
+	}
+	return 0
+}
+
 // parent opens the directory that holds path below root, and closes it behind
 // f; a single component needs no opening.
 func (l *lowerer) parent(root arg, path string, f func(dir arg, name string)) {
@@ -636,7 +644,7 @@ func (l *lowerer) action(a plan.Action) error {
 
 	case plan.CopyBoxTree:
 		into := l.slot(a.Into)
-		src := l.openIn(l.slot(a.Root), string(a.Path), oPath, 0, resolveInRoot)
+		src := l.openIn(l.slot(a.Root), string(a.Path), oPath|noFollow(a.Link), 0, resolveInRoot)
 		l.make(into, unix.SYS_OPEN_TREE, src, l.str(""), hex(treeFlags(true)|unix.AT_EMPTY_PATH))
 		l.setattr(into, a.Attr, true)
 		l.done(src)
@@ -678,7 +686,7 @@ func (l *lowerer) action(a plan.Action) error {
 		if a.NoSymlinks {
 			resolve |= unix.RESOLVE_NO_SYMLINKS
 		}
-		at := l.openIn(l.slot(a.Root), string(a.At), oPath, 0, resolve)
+		at := l.openIn(l.slot(a.Root), string(a.At), oPath|noFollow(a.Link), 0, resolve)
 		l.call(unix.SYS_MOVE_MOUNT, l.slot(a.Tree), l.str(""), at, l.str(""), hex(moveMountFEmpty|moveMountTEmpty))
 		l.done(at)
 

@@ -62,7 +62,7 @@ func afterProgram(argv []string, life int, inside bool) *program {
 	l.call(unix.SYS_CLOSE_RANGE, num(life+1), hex(uint32(0xffffffff)), num(0))
 	devnull := l.temp() // not one of the three: the runtime opened those that were closed
 	l.make(devnull, unix.SYS_OPENAT, cwd(), l.str("/dev/null"), hex(unix.O_RDWR|unix.O_CLOEXEC))
-	for fd := 1; fd < 3; fd++ {
+	for fd := 0; fd < 3; fd++ { // a pipe of the caller's ends when the command is done with it
 		l.call(unix.SYS_DUP3, devnull, num(fd), num(0))
 	}
 	l.done(devnull)
