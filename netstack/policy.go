@@ -129,9 +129,9 @@ func (p *policy) decide(to netip.AddrPort) (who, why string) {
 	}
 	any := func(egress.Rule) bool { return true }
 	if kind := closed(a); kind != "" {
-		// Only who names link-local addresses opens them; all addresses there
-		// are does not, and nothing opens loopback but --host-port.
-		if kind == linkLocal && byAddress(p.allow, func(r egress.Rule) bool { return closed(r.Prefix.Addr()) == linkLocal }) {
+		// Only who names link-local addresses opens them, or a cloud's; all
+		// addresses there are does not, and nothing opens loopback but --host-port.
+		if (kind == linkLocal || kind == metadata) && byAddress(p.allow, func(r egress.Rule) bool { return closed(r.Prefix.Addr()) == kind }) {
 			return who, ""
 		}
 		return who, kind
@@ -239,6 +239,7 @@ func portOf(who string, port uint16) string {
 const (
 	loopback  = "the host's loopback"
 	linkLocal = "link-local"
+	metadata  = "a cloud's metadata"
 )
 
 // closed says what kind of address it is that no box reaches unless a flag
@@ -255,9 +256,34 @@ func closed(a netip.Addr) string {
 			return "multicast"
 		case x.Is4() && x.As4() == [4]byte{255, 255, 255, 255}:
 			return "broadcast"
+		case ofACloud(x):
+			return metadata
 		}
 	}
 	return ""
+}
+
+// ofACloud says whether at an address a cloud answers its own machines, with their
+// credentials among other things, as at 169.254.169.254: what AWS (all of fd00:ec2::/32
+// is for such services), Google, Oracle, Scaleway, Akamai, Alibaba and Azure document.
+func ofACloud(a netip.Addr) bool {
+	if a.Is4() {
+		switch a.As4() {
+		case [4]byte{100, 100, 100, 200}, [4]byte{168, 63, 129, 16}, [4]byte{192, 0, 0, 192}:
+			return true
+		}
+		return false
+	}
+	switch b := a.As16(); b {
+	case [16]byte{0xfd, 0x20, 0, 0xce, 14: 0x02, 15: 0x54}, // fd20:ce::254
+		[16]byte{0xfd, 0, 0, 0xc1, 12: 0xa9, 13: 0xfe, 14: 0xa9, 15: 0xfe}, // fd00:c1::a9fe:a9fe
+		[16]byte{0xfd, 0, 0, 0x42, 15: 0x42},                               // fd00:42::42
+		[16]byte{0xfd, 0, 0xa9, 0xfe, 0xa9, 0xfe, 15: 1},                   // fd00:a9fe:a9fe::1
+		[16]byte{0xfd, 0, 0x01, 0, 12: 0x01, 14: 0x02}:                     // fd00:100::100:200
+		return true
+	default:
+		return b[0] == 0xfd && b[1] == 0 && b[2] == 0x0e && b[3] == 0xc2
+	}
 }
 
 // embedded is the IPv4 address that an address of IPv6 stands for: mapped or

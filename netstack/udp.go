@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -133,8 +134,7 @@ func (f *udpForward) flow(id stack.TransportEndpointID, to netip.AddrPort) (*flo
 	if t.err != nil {
 		return nil, t.err
 	}
-	// Connecting a datagram socket waits for nothing.
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(t.addr))
+	c, err := dialUDP(t.addr)
 	if err != nil {
 		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 			f.evict()
@@ -150,6 +150,23 @@ func (f *udpForward) flow(id stack.TransportEndpointID, to netip.AddrPort) (*flo
 	f.flows[id] = fl
 	go f.back(fl)
 	return fl, nil
+}
+
+// dialUDP connects a datagram socket, which waits for nothing. The broadcast
+// address of a network of the host's looks like any other: it is the kernel that
+// knows it, and refuses it to a socket that is not for broadcasts. Those of package
+// net are.
+func dialUDP(to netip.AddrPort) (*net.UDPConn, error) {
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 0) })
+		return errors.Join(err, failed)
+	}}
+	c, err := d.Dial("udp", to.String())
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UDPConn), nil
 }
 
 // evict ends the flow that was unused for longest. Preconditions: mu is held.

@@ -431,6 +431,10 @@ func TestABoxReachesWhatTheHostDoes(t *testing.T) {
 	if errs != "" {
 		t.Errorf("it says %q", errs)
 	}
+	// Not everybody at once on a network of the host's.
+	serveUDP(t, "0.0.0.0:7002", echo)
+	out, _ = inBox(t, nil, "udp=192.0.2.1:7002", "udp=192.0.2.255:7002")
+	lines(t, out, "1", "EHOSTUNREACH")
 	// The gateway and the resolver are there to be pinged.
 	out, _ = inBox(t, nil, "ping=ip4,10.0.2.2", "ping=ip4,10.0.2.3", "ping=ip6,fd6e:6f62:6f78::2", "ping=ip6,fd6e:6f62:6f78::3")
 	lines(t, out, "pong", "pong", "pong", "pong")
