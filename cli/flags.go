@@ -638,7 +638,7 @@ What it lacks: processes, mounts and a /tmp of its own (-v "$HOME/tmp:$HOME/tmp"
 
 systempaths=unconfined, or podman's unmask=ALL, leaves /proc and /sys without the masks and read-only places that OCI runtimes give them. With --allow-userns it lets programs inside make boxes of their own, nobox, bwrap(1) and unshare(1) with a new /proc, for the kernel mounts no second /proc where part of the first one is covered. What the masks kept back, keys and timers of the machine among it, is readable then as it is to the caller outside.
 
-no-new-privileges is accepted, since it always holds.
+no-new-privileges is accepted, since it always holds, and so are label=disable and apparmor=unconfined: nobox gives a box neither.
 
   nobox --allow-userns --security-opt unmask=ALL -- nobox -r -- id`,
 		set: func(v string, o *Invocation) error { return o.securityOpt(v) },
