@@ -287,7 +287,7 @@ For type=bind, the default, and type=overlay, as with -v SRC:DST:O: source or sr
 		help: "put something empty over what is at PATH",
 		long: `Puts an empty, read-only file or directory over what the box has at PATH, by whatever name it could see it: where a link leads, and in other shares of it. PATH is a path inside; one without "/" at its front counts from the working directory. What is not there cannot be masked: that is an error. In an overlay it can: the name stays free, it is not listed, and making it fails; where a directory on the way is missing too, that is what cannot be made. With --allow-userns or --cap-add SYS_ADMIN the box could get around that, and it is an error as well. A flag that names a place below a masked directory still shows it. The directories above it cannot be renamed inside, so that nothing else comes to its path.
 
-In a GLOB "*", "?" and "[...]" stand for part of a name, dot files included, and "**" for any number of directories. It is looked up once, before the box starts: what is made later is not masked, and one that matches nothing masks nothing. Quote it, or the shell expands it.
+In a GLOB "*", "?" and "[...]" stand for part of a name, dot files included, and "**" for any number of directories. It is looked up once, before the box starts: what is made later is not masked, and one that matches nothing masks nothing. One that fits the working directory while the box shares it, or nothing but places that flags share, would mask nothing either, and is an error. Quote it, or the shell expands it.
 
   nobox --mask '**/.env' --mask /etc/machine-id -- bash`,
 		set: func(v string, o *Invocation) error {
