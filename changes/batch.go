@@ -60,7 +60,7 @@ type disk struct {
 
 const (
 	few       = 48 // changes that do not pay for syncing all that others wrote
-	batchMost = 512
+	batchMost = 4096
 	batchDirs = 256       // a descriptor each
 	batchSize = 256 << 20 // bytes that are there twice for as long as the set has them
 )

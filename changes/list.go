@@ -397,7 +397,7 @@ func (s *Set) List() ([]Change, error) {
 		w.dir("", false, false)
 		bad.Paths, bad.Causes = append(bad.Paths, w.bad.Paths...), append(bad.Causes, w.bad.Causes...)
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	slices.SortStableFunc(out, func(a, b Change) int { return strings.Compare(string(a.Path), string(b.Path)) })
 	if len(bad.Paths) > 0 {
 		return out, bad
 	}
@@ -416,7 +416,9 @@ func (w *walker) path(rel string) plan.HostPath {
 }
 
 func (w *walker) add(rel string, k Kind, was, is State, ctime unix.Timespec, inside bool) {
-	*w.out = append(*w.out, Change{Path: w.path(rel), Kind: k, Was: was, Is: is, layer: w.layer, rel: rel, ctime: ctime, inside: inside})
+	p := w.path(rel)
+	rel = string(p[len(p)-len(rel):]) // one copy: there may be many
+	*w.out = append(*w.out, Change{Path: p, Kind: k, Was: was, Is: is, layer: w.layer, rel: rel, ctime: ctime, inside: inside})
 }
 
 func (w *walker) fail(rel string, err error) {

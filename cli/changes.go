@@ -25,13 +25,13 @@ func diff(inv *Invocation) int {
 	defer s.Close()
 	cs, err := s.List()
 	// What could not be read does not hide what could.
-	var text string
+	w := bufio.NewWriterSize(os.Stdout, 64<<10)
 	if inv.JSON {
-		text = changesJSON(cs)
+		changesJSON(w, cs)
 	} else {
-		text = changesText(cs, s)
+		changesText(w, cs, s)
 	}
-	if _, err := os.Stdout.WriteString(text); err != nil {
+	if err := w.Flush(); err != nil {
 		return cannot(fmt.Errorf("cannot write: %w", bare(err)))
 	}
 	if err != nil {
@@ -128,14 +128,13 @@ func cannot(err error) int {
 }
 
 // changesText is one line a change.
-func changesText(cs []changes.Change, s *changes.Set) string {
-	var b strings.Builder
+func changesText(b *bufio.Writer, cs []changes.Change, s *changes.Set) {
 	clash := map[plan.HostPath]bool{}
 	for _, c := range s.Conflicts(cs) {
 		clash[c.Path] = true
 	}
 	for _, c := range cs {
-		fmt.Fprintf(&b, "%-8s  %-24s  %s", c.Kind, what(c), plan.Quote(string(c.Path)))
+		fmt.Fprintf(b, "%-8s  %-24s  %s", c.Kind, what(c), plan.Quote(string(c.Path)))
 		if c.Is.Type == "link" {
 			b.WriteString(" -> " + plan.Quote(c.Is.Link))
 		}
@@ -144,7 +143,6 @@ func changesText(cs []changes.Change, s *changes.Set) string {
 		}
 		b.WriteByte('\n')
 	}
-	return b.String()
 }
 
 // what is the middle column: size, or what became of what.
@@ -197,7 +195,7 @@ func xattrs(c changes.Change) string {
 }
 
 // changesJSON is the same for tools: an array, an object a line.
-func changesJSON(cs []changes.Change) string {
+func changesJSON(b *bufio.Writer, cs []changes.Change) {
 	state := func(s changes.State) string {
 		if s.Type == "" {
 			return "null"
@@ -209,7 +207,6 @@ func changesJSON(cs []changes.Change) string {
 		}
 		return t + "}"
 	}
-	var b strings.Builder
 	b.WriteByte('[')
 	for i, c := range cs {
 		if i > 0 {
@@ -225,7 +222,6 @@ func changesJSON(cs []changes.Change) string {
 		b.WriteByte('}')
 	}
 	b.WriteString("\n]\n")
-	return b.String()
 }
 
 // ---- --review
@@ -276,7 +272,9 @@ func review(dir string, own, endTyped bool) int {
 		SayNote(os.Stderr, "the box changed nothing")
 		return 0
 	}
-	io.WriteString(os.Stderr, changesText(cs, s))
+	w := bufio.NewWriterSize(os.Stderr, 64<<10)
+	changesText(w, cs, s)
+	w.Flush()
 	kept := fmt.Sprintf("the changes are kept: nobox diff|apply|discard %s", plan.Quote(dir))
 	if listErr != nil {
 		SayNote(os.Stderr, kept)
