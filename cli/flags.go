@@ -98,10 +98,6 @@ var (
 // of that name is written ./memory.
 const overlayInMemory = "memory"
 
-// laterFlags are flags of nobox's contract that this version does not have;
-// one letter is a short one.
-var laterFlags = []string{}
-
 // defaultNet is what --net is where it is not given.
 const defaultNet = "user"
 

@@ -400,9 +400,6 @@ func translate(err error) error {
 }
 
 func unknownLong(name string) error {
-	if slices.Contains(laterFlags, name) && len(name) > 1 {
-		return laterFlag("--" + name)
-	}
 	if o := ofOthers(name); o != nil {
 		return flagOfOthers("--"+name, o)
 	}
@@ -415,9 +412,6 @@ func unknownLong(name string) error {
 // unknownShort is about the first of the letters, the rest of one argument.
 func unknownShort(letters string) error {
 	_, n := utf8.DecodeRuneInString(letters)
-	if slices.Contains(laterFlags, letters[:n]) {
-		return laterFlag("-" + letters[:n])
-	}
 	if o := ofOthers(letters[:n]); o != nil {
 		return flagOfOthers("-"+letters[:n], o)
 	}
@@ -645,7 +639,7 @@ func topic(word string) (string, error) {
 		return word, nil
 	case bare != "" && lookup(dashed(bare)) != nil:
 		return dashed(bare), nil
-	case slices.Contains(laterVerbs, word), slices.Contains(laterFlags, bare):
+	case slices.Contains(laterVerbs, word):
 		return "", laterTopic(word)
 	}
 	if o := ofOthers(bare); o != nil && word != bare {

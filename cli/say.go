@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -511,8 +510,6 @@ func wrongSetting(s *profiles.Setting, text string) error {
 func unknownSetting(s *profiles.Setting, f *flag) error {
 	e := &UsageError{Text: fmt.Sprintf("cannot take %s (%s): no setting is called so", show(s.Key), s.At)}
 	switch {
-	case slices.Contains(laterFlags, s.Key) && len(s.Key) > 1:
-		e.Text = fmt.Sprintf("cannot take %s (%s): not in this version", show(s.Key), s.At)
 	case f != nil && f.isKey():
 		e.Hint = "a setting has the long name of its flag: " + f.name
 	case f != nil && f.second != "":
@@ -563,10 +560,6 @@ func unknownFlag(given, near string) error {
 // flagOfOthers is about a flag that nobox does not have and others have.
 func flagOfOthers(given string, o *other) error {
 	return &UsageError{Text: "unknown flag " + show(given) + ", one of " + o.whose, Hint: o.instead}
-}
-
-func laterFlag(given string) error {
-	return &UsageError{Text: "cannot use " + given + ": not in this version", Hint: seeHelp}
 }
 
 func laterVerb(args []string) error {
