@@ -816,11 +816,11 @@ func badNest(s *survey) *CheckError {
 			continue
 		}
 		switch p := s.Steps[i].Do.(OpenHost).Path; {
-		case nest.n+s.of[kindKeep].n == 0:
+		case nest.n+s.of[kindKeep].n == 0 && (p != "/proc/sys" || s.of[kindPingGroups].n == 0):
 			return s.at(i, "nothing needs the host's")
 		case p != "/dev" && p != "/proc/sys":
 			return s.at(i, "that is for no step to use")
-		case nest.n > 0 && !open.precedes(pivot):
+		case (nest.n > 0 || p == "/proc/sys") && !open.precedes(pivot):
 			return s.at(i, "that would be the box's own")
 		}
 	}

@@ -54,6 +54,7 @@ const (
 	FactScope    Fact = "scope"    // a systemd makes a scope
 	FactCgroup   Fact = "cgroup"   // cgroups can be made in the one that was found
 	FactIPv6     Fact = "ipv6"     // the kernel has IPv6, also in new namespaces
+	FactPing     Fact = "ping"     // what is below /proc/sys may be changed for new network namespaces
 )
 
 // FactLimit is that the kernel takes a limit in a file of a cgroup.

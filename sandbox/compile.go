@@ -124,6 +124,12 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	} else {
 		ownSteps()
 	}
+	// Root inside pings by CAP_NET_RAW; the helpers' networks are without it for all.
+	pings := net.Mode == slirp.User && caps.keep&(1<<unix.CAP_NET_RAW) == 0 && f.Has(plan.FactPing)
+	if pings {
+		net.Pingers.Sys = b.NewSlot()
+		b.Inside(net.From, "", plan.OpenHost{Path: "/proc/sys", Into: net.Pingers.Sys})
+	}
 	built, err := v.view.Steps(b, f)
 	if err != nil {
 		return nil, err
@@ -139,6 +145,9 @@ func Compile(o Options, f *host.Facts) (*plan.Plan, error) {
 	if nested {
 		nest(b, &o, f, ids, caps.from)
 		ownSteps()
+	}
+	if pings {
+		b.Inside(net.From, "the command has no CAP_NET_RAW", plan.PingGroups(net.Pingers)).Needs = plan.FactPing
 	}
 
 	if o.Shown {

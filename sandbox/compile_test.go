@@ -502,8 +502,11 @@ func TestARefusedFactGivesAPlanWithoutIt(t *testing.T) {
 			}
 		}
 	}
-	for _, fact := range []plan.Fact{plan.FactSysfs, plan.FactMqueue, plan.FactNewIDMap} {
+	for _, fact := range []plan.Fact{plan.FactSysfs, plan.FactMqueue, plan.FactNewIDMap, plan.FactPing} {
 		s := scene{o: Options{Command: []string{"id"}}}
+		if fact == plan.FactPing {
+			s.o.User = "1000"
+		}
 		needs := func() (n int) {
 			for _, st := range s.plan(t).Steps {
 				if st.Needs == fact {

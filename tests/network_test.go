@@ -173,6 +173,8 @@ func doClient(what, arg string) string {
 	case "ping":
 		network, to, _ := strings.Cut(arg, ",")
 		return said(ping(network, to))
+	case "echo":
+		return said(echoRequest(netip.MustParseAddr(arg)))
 	case "connects": // one after the other
 		to, count, _ := strings.Cut(arg, ",")
 		n, _ := strconv.Atoi(count)
@@ -245,6 +247,33 @@ func errnoName(err error) string {
 		return unix.ErrnoName(errno)
 	}
 	return err.Error()
+}
+
+// echoRequest sends one by a socket that takes no capability; icmp(7).
+func echoRequest(to netip.Addr) (string, error) {
+	family, proto, kind := unix.AF_INET, unix.IPPROTO_ICMP, byte(8)
+	var sa unix.Sockaddr
+	if to.Is6() {
+		family, proto, kind = unix.AF_INET6, unix.IPPROTO_ICMPV6, 128
+		sa = &unix.SockaddrInet6{Addr: to.As16()}
+	} else {
+		sa = &unix.SockaddrInet4{Addr: to.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, proto)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
+	if err := unix.Sendto(fd, []byte{kind, 0, 0, 0, 0, 0, 0, 1, 'n', 'o', 'b', 'o', 'x', '.'}, 0, sa); err != nil {
+		return "", err
+	}
+	b := make([]byte, 100)
+	n, _, err := unix.Recvfrom(fd, b, 0)
+	if err != nil || n < 8 || string(b[8:n]) != "nobox." {
+		return fmt.Sprintf("%x", b[:max(n, 0)]), err
+	}
+	return "pong", nil
 }
 
 // ping sends one echo request by a raw socket, as root inside may.
@@ -438,6 +467,9 @@ func TestABoxReachesWhatTheHostDoes(t *testing.T) {
 	// The gateway and the resolver are there to be pinged.
 	out, _ = inBox(t, nil, "ping=ip4,10.0.2.2", "ping=ip4,10.0.2.3", "ping=ip6,fd6e:6f62:6f78::2", "ping=ip6,fd6e:6f62:6f78::3")
 	lines(t, out, "pong", "pong", "pong", "pong")
+	// Who has no CAP_NET_RAW pings without.
+	out, _ = inBox(t, []string{"--cap-drop", "NET_RAW"}, "ping=ip4,192.0.2.1", "echo=192.0.2.1", "echo=2001:db8::1", "echo=10.0.2.2")
+	lines(t, out, "EPERM", "pong", "pong", "pong")
 	// What is refused outside is refused inside, and what is out of reach says so.
 	out, _ = inBox(t, nil, "tcp=192.0.2.1:7001", "udp=192.0.2.1:7001", "tcp=198.51.100.1:7000", "tcp=[2001:db8:1::1]:7000", "ping=ip4,198.51.100.1")
 	lines(t, out, "ECONNREFUSED", "ECONNREFUSED", "ENETUNREACH", "ENETUNREACH", "unreachable 0")
