@@ -271,7 +271,7 @@ SRC is a path of the host; a relative one starts with "." or has a "/" in it. DS
 		help: "type=bind|tmpfs|overlay,source=,target=",
 		long: `Mounts as docker(1) and podman(1) spell it, pairs separated by commas. A field in double quotes may have commas in it.
 
-For type=bind, the default, and type=overlay, as with -v SRC:DST:O: source or src, target, dst or destination, readonly or ro, noexec, bind-recursive=enabled|disabled. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec. nosuid and nodev always hold.
+For type=bind, the default, and type=overlay, as with -v SRC:DST:O: source or src, target, dst or destination, readonly or ro, rw, noexec, bind-recursive=enabled|disabled|readonly, bind-nonrecursive, bind-propagation=private|rprivate, which is so in any case. For type=tmpfs: target, tmpfs-size or size, tmpfs-mode or mode, readonly, noexec. nosuid and nodev always hold.
 
   nobox --mount type=bind,source=$PWD/data,target=/mnt,readonly -- ls /mnt
   nobox --mount type=tmpfs,target=/mnt,tmpfs-size=64m -- df /mnt`,
@@ -303,11 +303,14 @@ In a GLOB "*", "?" and "[...]" stand for part of a name, dot files included, and
   nobox --device /dev/kvm -- qemu-system-x86_64 -accel kvm`,
 		set: func(v string, o *Invocation) error {
 			src, dst, two := strings.Cut(v, ":")
-			if !two {
+			switch {
+			case !two:
 				dst = src
+			case dst != "" && strings.Trim(dst, "rwm") == "": // PATH:rwm
+				dst = src + ":" + dst
 			}
 			if rest, may, three := strings.Cut(dst, ":"); three {
-				// docker's third part. What it would take away the caller's own
+				// What docker's last part would take away the caller's own
 				// permissions do not.
 				if dst = rest; strings.Trim(may, "rwm") != "" || may == "" {
 					return colonInDevice()
@@ -766,10 +769,14 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		name: "add-host", arg: "NAME:IP", repeat: true, group: groupNetwork,
 		what: "add the host",
 		help: "a line of the box's /etc/hosts",
-		long: `Adds a name with its address to the box's /etc/hosts. host-gateway in the place of an address is what the box calls the host by, for --host-port.`,
+		long: `Adds a name with its address to the box's /etc/hosts. host-gateway in the place of an address is what the box calls the host by, for --host-port. NAME=IP is the same.`,
 		set: func(v string, o *Invocation) error {
-			name, address, ok := strings.Cut(v, ":")
-			if !ok || name == "" || strings.ContainsAny(name, " \t\n\r#") {
+			i := strings.IndexAny(v, ":=") // docker takes either
+			if i < 0 {
+				return errors.New("write NAME:IP")
+			}
+			name, address := v[:i], v[i+1:]
+			if name == "" || strings.ContainsAny(name, " \t\n\r#") {
 				return errors.New("write NAME:IP")
 			}
 			address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
@@ -799,7 +806,7 @@ Names are resolved by nobox alone, and only those that are allowed: a connection
 		help: "complete short names by this domain; . is none",
 		long: `Sets the search list of the box's resolv.conf, which is otherwise the host's; without a domain to search under --allow-host.`,
 		set: func(v string, o *Invocation) error {
-			if v == "" || strings.ContainsAny(v, " \t\n\r#;") {
+			if v == "" || strings.ContainsAny(v, " \t\n\r#;,") {
 				return errors.New("it is no domain")
 			}
 			o.Options.DNSSearch = append(o.Options.DNSSearch, v)

@@ -268,6 +268,24 @@ func noRelabelling(o string) error {
 	return causef("nobox does not relabel files for SELinux (%s): what the caller can read, the box can; leave it out", o)
 }
 
+func noPropagation(o string) error {
+	return causef("mounts of a box and of the host do not show in one another (%s): a bind is always private", o)
+}
+
+func noChown(o string) error {
+	return causef("nobox gives no file another owner (%s): root inside is the caller; --userns=keep-id is for a command that is to be the caller itself", o)
+}
+
+func noVolumeType() error {
+	return causef("nobox has no volumes with a name: type=bind,source=./DIR shares a directory, type=tmpfs is one that goes with the box")
+}
+
+func needsReadOnly() error { return causef("bind-recursive=readonly goes with readonly alone") }
+
+func noWritableBelow() error {
+	return causef("bind-recursive=writable cannot be had: a read-only mount is so below its submounts too")
+}
+
 func contradiction(a, b string) error {
 	return causef("%s and %s exclude one another", show(a), show(b))
 }

@@ -141,10 +141,18 @@ func bindOptions(b *sandbox.Bind, opts string) error {
 			which, b.NoExec = 1, o == "noexec"
 		case "bind", "rbind":
 			which, b.Flat = 2, o == "bind"
-		case "nosuid", "nodev": // so it is in any case
+		case "nosuid", "nodev", "private", "rprivate": // so it is in any case
 			continue
+		case "cached", "delegated", "consistent": // of Docker Desktop's; nothing with docker on Linux
+			continue
+		case "suid", "dev":
+			return alwaysHolds("no" + o)
+		case "shared", "rshared", "slave", "rslave":
+			return noPropagation(o)
 		case "z", "Z":
 			return noRelabelling(o)
+		case "U":
+			return noChown(o)
 		case "O":
 			b.Overlay = true
 		default:
@@ -187,6 +195,7 @@ func (o *Invocation) bindTwo(src string, readOnly, try bool) error {
 var mountKeys = [...]struct{ key, as string }{
 	{"type", "type"}, {"source", "source"}, {"src", "source"}, {"target", "target"}, {"dst", "target"}, {"destination", "target"},
 	{"readonly", "ro"}, {"ro", "ro"}, {"noexec", "noexec"}, {"nosuid", "nosuid"}, {"nodev", "nodev"}, {"bind-recursive", "bind-recursive"},
+	{"rw", "ro"}, {"bind-nonrecursive", "bind-recursive"}, {"bind-propagation", "bind-propagation"}, {"consistency", "consistency"},
 	{"tmpfs-size", "size"}, {"size", "size"}, {"tmpfs-mode", "mode"}, {"mode", "mode"},
 }
 
@@ -199,6 +208,7 @@ func (o *Invocation) mount(v string) error {
 	m := map[string]string{}
 	for _, field := range fields {
 		key, val, pair := strings.Cut(field, "=")
+		key = strings.ToLower(key)
 		as := ""
 		for _, k := range mountKeys {
 			if k.key == key {
@@ -206,6 +216,10 @@ func (o *Invocation) mount(v string) error {
 			}
 		}
 		switch {
+		case key == "relabel":
+			return noRelabelling(field)
+		case key == "chown" || key == "u":
+			return noChown(field)
 		case as == "":
 			var keys []string
 			for _, k := range mountKeys {
@@ -222,7 +236,17 @@ func (o *Invocation) mount(v string) error {
 			if !on && (as == "nosuid" || as == "nodev") {
 				return alwaysHolds(as)
 			}
-			val = strconv.FormatBool(on)
+			val = strconv.FormatBool(on != (key == "rw"))
+		case key == "bind-nonrecursive":
+			on := true
+			if pair {
+				if err := onOff(val, &on); err != nil {
+					return err
+				}
+			}
+			if val = "enabled"; on {
+				val = "disabled"
+			}
 		case !pair || val == "":
 			return notPair(field)
 		}
@@ -240,11 +264,26 @@ func (o *Invocation) mount(v string) error {
 		if m[key] == "" {
 			continue
 		}
-		fits := key == "type" || key == "target" || key == "ro" || key == "noexec" || key == "nosuid" || key == "nodev" ||
-			(typ == "bind" || typ == "overlay") && (key == "source" || key == "bind-recursive") || typ == "tmpfs" && (key == "size" || key == "mode")
+		fits := key == "type" || key == "target" || key == "consistency" || key == "ro" || key == "noexec" || key == "nosuid" || key == "nodev" ||
+			(typ == "bind" || typ == "overlay") && (key == "source" || key == "bind-recursive" || key == "bind-propagation") || typ == "tmpfs" && (key == "size" || key == "mode")
 		if (typ == "bind" || typ == "overlay" || typ == "tmpfs") && !fits {
 			return notForType(key, typ)
 		}
+	}
+	switch m["consistency"] {
+	case "", "consistent", "cached", "delegated", "default": // nothing with docker on Linux
+	default:
+		return notOneOf(m["consistency"], []string{"consistent", "cached", "delegated", "default"})
+	}
+	switch m["bind-propagation"] {
+	case "", "private", "rprivate": // so it is in any case
+	case "shared", "rshared", "slave", "rslave":
+		return noPropagation(m["bind-propagation"])
+	default:
+		return notOneOf(m["bind-propagation"], []string{"private", "rprivate"})
+	}
+	if typ == "volume" {
+		return noVolumeType()
 	}
 	if m["target"] == "" {
 		return missingKey("target")
@@ -269,8 +308,16 @@ func (o *Invocation) mount(v string) error {
 		case "", "enabled":
 		case "disabled":
 			b.Flat = true
+		case "readonly": // what readonly says here in any case
+			if !b.ReadOnly {
+				return needsReadOnly()
+			}
+		case "writable":
+			if b.ReadOnly {
+				return noWritableBelow()
+			}
 		default:
-			return notOneOf(m["bind-recursive"], []string{"enabled", "disabled"})
+			return notOneOf(m["bind-recursive"], []string{"enabled", "disabled", "readonly"})
 		}
 		o.Options.Binds = append(o.Options.Binds, b)
 	case "tmpfs":
