@@ -210,8 +210,15 @@ func publishedUDP(t *testing.T, at string, port uint16, idle time.Duration) (*ud
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
 	u := newUDP(c.(*net.UDPConn), port, false)
+	t.Cleanup(func() {
+		c.Close()
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		for _, s := range u.sessions {
+			s.conn.Close() // of a test that is run many times
+		}
+	})
 	u.idle = idle
 	go u.serve()
 	return u, c.LocalAddr().(*net.UDPAddr).AddrPort()
