@@ -126,7 +126,7 @@ DIR is read-write, as chroot(1) would have it. What it lacks of proc, sys, dev, 
 		name: "read-only", group: groupBox,
 		what: "make the root read-only",
 		help: "make the root read-only",
-		long: `Makes the root directory read-only, what is mounted below it too, and leaves the DIR of --rootfs untouched. The host's own tree is read-only in any case. What -v, --tmpfs and --cwd share, /tmp, /var/tmp and /run stay as they are.`,
+		long: `Makes the root directory read-only, what is mounted below it too, and leaves the DIR of --rootfs untouched. The host's own tree is read-only in any case. What -v, --tmpfs and --cwd share, /tmp, /var/tmp and /run stay as they are. The box's own /etc/hosts, resolv.conf and hostname are read-only as well.`,
 		set:  func(v string, o *Invocation) error { return onOff(v, &o.Options.ReadOnly) },
 	},
 	{

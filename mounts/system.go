@@ -235,6 +235,12 @@ var etcFiles = [...]struct{ path, name string }{
 // there; a link into a file system of the box's own is filled at its end.
 func (m *builder) etc() {
 	content := [...]string{m.v.Etc.Hosts, m.v.Etc.ResolvConf, m.v.Etc.Hostname}
+	var attr *plan.Attr // the store's
+	if m.v.ReadOnly {
+		a := nosuidNodev
+		a.ReadOnly = true
+		attr = &a
+	}
 	for i, f := range etcFiles {
 		pf := m.at(f.path)
 		at := string(pf.Resolved)
@@ -266,7 +272,7 @@ func (m *builder) etc() {
 		}
 		t := m.NewSlot()
 		m.Inside("", "the box's own", plan.File{In: m.store, Path: f.name, Mode: 0o644, Content: content[i]})
-		m.Inside("", "", plan.CopyTree{Of: m.store, Path: f.name, Into: t})
+		m.Inside("", "", plan.CopyTree{Of: m.store, Path: f.name, Attr: attr, Into: t})
 		m.Inside("", "", plan.Attach{Tree: t, Root: m.root, At: plan.BoxPath(at), What: "mount the box's own file"})
 	}
 }

@@ -13,7 +13,7 @@ import (
 // A View is what a box's file system is to be.
 type View struct {
 	Rootfs   plan.HostPath // resolved; "" is the host's own tree, read-only
-	ReadOnly bool          // of a Rootfs; the host's tree is, unless HostRW
+	ReadOnly bool          // a Rootfs, and Etc; the host's tree is, unless HostRW
 	RootPerm uint32        // the root's mode
 	Overlay  string        // the flag that has the box write to an overlay of the root
 	Keep     *Keep         // where the changes of overlays are kept; nil is memory

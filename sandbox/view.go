@@ -136,11 +136,10 @@ func newView(o *Options, f *host.Facts) *view {
 	v.HostNet = o.Net == NetHost || o.Net == NetNS
 	v.Terminal = wantsTerminal(o, f)
 	v.Streams = f.Streams.TTY
-	v.Etc = etc(o, f)
+	v.Etc, v.ReadOnly = etc(o, f), o.ReadOnly
 	v.Protect, v.FoundBy = protected(f)
 	if o.Rootfs != "" {
 		v.Rootfs, v.From = f.Sources[string(o.Rootfs)].Resolved, "--rootfs"
-		v.ReadOnly = o.ReadOnly
 		v.RootPerm = f.Sources[string(o.Rootfs)].Perm
 	}
 	if o.Overlay {
