@@ -548,10 +548,10 @@ func chrootEscape() {
 	must(unix.Stat("/", &before))
 	dir, err := os.MkdirTemp("/tmp", "c")
 	must(err)
-	defer os.RemoveAll(dir)
 	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	must(err)
 	if err := unix.Chroot(dir); err != nil {
+		os.Remove(dir)
 		fmt.Println("in:", err)
 		os.Exit(0)
 	}
