@@ -1065,11 +1065,8 @@ A file .nobox.toml in the working directory has settings of a project, without p
 		help: "set the variable K to V, as bwrap spells it",
 		long: `Sets the variable K to V, as -e K=V does; with two arguments, as in bwrap(1).`,
 		set: func(v string, o *Invocation) error {
-			switch {
-			case v == "":
-				return noName()
-			case strings.Contains(v, "="):
-				return equalsInName()
+			if err := variableName(v); err != nil {
+				return err
 			}
 			o.env = append(o.env, sandbox.EnvVar{Name: v, Value: o.second, From: o.spelled + " " + show(v)})
 			return nil
@@ -1081,11 +1078,8 @@ A file .nobox.toml in the working directory has settings of a project, without p
 		help: "keep the variable K from the command, as bwrap spells it",
 		long: `Takes the variable K out of the command's environment, as bwrap(1) and podman(1) do. A later -e or --setenv sets it again.`,
 		set: func(v string, o *Invocation) error {
-			switch {
-			case v == "":
-				return noName()
-			case strings.Contains(v, "="):
-				return equalsInName()
+			if err := variableName(v); err != nil {
+				return err
 			}
 			o.env = append(o.env, sandbox.EnvVar{Name: v, Unset: true, From: o.given})
 			return nil

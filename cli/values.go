@@ -569,6 +569,17 @@ func fileMode(v string) (uint32, error) {
 	return uint32(m), nil
 }
 
+// variableName checks the name of a variable whose value is not behind it.
+func variableName(v string) error {
+	switch {
+	case v == "":
+		return noName()
+	case strings.Contains(v, "="):
+		return equalsInName()
+	}
+	return nil
+}
+
 // variable reads K=V, or K for the caller's.
 func variable(v string) (sandbox.EnvVar, error) {
 	name, val, set := strings.Cut(v, "=")

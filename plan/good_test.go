@@ -302,9 +302,9 @@ func (g shape) plan() *Plan {
 	if !g.rootfs && !g.overlay {
 		work, pin := b.NewSlot(), b.NewSlot()
 		b.Inside("", "the working directory", OpenTree{WorkingDirectory, true, share, work})
-		b.Inside("", "", Attach{Tree: work, Root: root, At: "/home/me/work", What: "bind /home/me/work"})
-		b.Inside("", "nobox's own, never writable from inside", CopyBoxTree{root, "/home/me/work/nobox", false, view, pin})
-		b.Inside("", "", Attach{Tree: pin, Root: root, At: "/home/me/work/nobox"})
+		b.Inside("", "", Attach{Tree: work, Root: root, At: "/home/me/src", What: "bind /home/me/src"})
+		b.Inside("", "nobox's own, never writable from inside", CopyBoxTree{root, "/home/me/src/nobox", false, view, pin})
+		b.Inside("", "", Attach{Tree: pin, Root: root, At: "/home/me/src/nobox"})
 	}
 	b.Inside("", "the host's tree is out of reach from here on", Pivot{root})
 	if g.beside {
@@ -451,12 +451,12 @@ func alone() *Plan {
 	after := len(b.Steps) - 1
 	b.Inside("--tier=landlock", "", Landlock{Files: 1<<16 - 1, Ports: 3, Scoped: 3, Rules: []LandlockRule{
 		{Path: "/dev/null", Files: 1<<15 | 1<<1 | 1<<2, MayBeFile: true, NoLinks: true},
-		{Path: "/home/me/work", Files: write, MayBeFile: true, NoLinks: true},
+		{Path: "/home/me/src", Files: write, MayBeFile: true, NoLinks: true},
 		{Path: "/srv/data", Files: write, MayBeFile: true, NoLinks: true, From: "-v /srv/data:/srv/data"},
 		{Path: "/usr", Files: read, NoLinks: true},
 	}, TCP: []LandlockPort{{443, 2}, {8080, 1}, {0, 1}}, Streams: [3]uint64{0x8006, 0x8006, 0x8006}})
 	b.Inside("", "", Foreground{true})
-	b.Inside("", "", Chdir{"/home/me/work"})
+	b.Inside("", "", Chdir{"/home/me/src"})
 	b.Inside("", "", CloseFiles{})
 	b.Inside("", "", RestoreSignals{})
 	b.Inside("", "", Exec{[]BoxPath{"/bin/sh"}, []string{"sh"}, []string{"PATH=/bin", "TOKEN=secret"}})

@@ -249,22 +249,28 @@ func errnoName(err error) string {
 	return err.Error()
 }
 
-// echoRequest sends one by a socket that takes no capability; icmp(7).
-func echoRequest(to netip.Addr) (string, error) {
-	family, proto, kind := unix.AF_INET, unix.IPPROTO_ICMP, byte(8)
-	var sa unix.Sockaddr
-	if to.Is6() {
-		family, proto, kind = unix.AF_INET6, unix.IPPROTO_ICMPV6, 128
+// pingSocket is one for echo requests to an address, and their type; icmp(7), raw(7).
+func pingSocket(to netip.Addr, kind int) (fd int, sa unix.Sockaddr, request byte, err error) {
+	family, proto := unix.AF_INET, unix.IPPROTO_ICMP
+	if request = 8; to.Is6() {
+		family, proto, request = unix.AF_INET6, unix.IPPROTO_ICMPV6, 128
 		sa = &unix.SockaddrInet6{Addr: to.As16()}
 	} else {
 		sa = &unix.SockaddrInet4{Addr: to.As4()}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, proto)
+	if fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, proto); err == nil {
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
+	}
+	return fd, sa, request, err
+}
+
+// echoRequest sends one by a socket that takes no capability.
+func echoRequest(to netip.Addr) (string, error) {
+	fd, sa, kind, err := pingSocket(to, unix.SOCK_DGRAM)
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(fd)
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
 	if err := unix.Sendto(fd, []byte{kind, 0, 0, 0, 0, 0, 0, 1, 'n', 'o', 'b', 'o', 'x', '.'}, 0, sa); err != nil {
 		return "", err
 	}
@@ -278,21 +284,11 @@ func echoRequest(to netip.Addr) (string, error) {
 
 // ping sends one echo request by a raw socket, as root inside may.
 func ping(network, to string) (string, error) {
-	family, proto, kind := unix.AF_INET, unix.IPPROTO_ICMP, byte(8)
-	a := netip.MustParseAddr(to)
-	var sa unix.Sockaddr
-	if network == "ip6" {
-		family, proto, kind = unix.AF_INET6, unix.IPPROTO_ICMPV6, 128
-		sa = &unix.SockaddrInet6{Addr: a.As16()}
-	} else {
-		sa = &unix.SockaddrInet4{Addr: a.As4()}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
+	fd, sa, kind, err := pingSocket(netip.MustParseAddr(to), unix.SOCK_RAW)
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(fd)
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
 	m := []byte{kind, 0, 0, 0, 0x12, 0x34, 0, 1, 'n', 'o', 'b', 'o', 'x', '.'}
 	if network == "ip4" {
 		var sum uint32
