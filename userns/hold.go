@@ -90,16 +90,12 @@ func AwaitBox(socket int) {
 	if err != nil || n == 0 {
 		return
 	}
-	msgs, err := unix.ParseSocketControlMessage(oob[:n])
-	if err != nil || len(msgs) == 0 {
-		return
-	}
-	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil || len(fds) == 0 {
+	box := descriptorIn(oob[:n])
+	if box < 0 {
 		return
 	}
 	for {
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fds[0]), Events: unix.POLLIN}}, -1); err != unix.EINTR {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(box), Events: unix.POLLIN}}, -1); err != unix.EINTR {
 			return
 		}
 	}

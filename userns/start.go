@@ -613,16 +613,20 @@ func (b *Box) receive() (message, int, error) {
 		if n != sizeofMessage {
 			return message{}, -1, fmt.Errorf("a message of %d bytes from the inside", n)
 		}
-		fd := -1
-		if oobn > 0 {
-			if cs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(cs) == 1 {
-				if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
-					fd = fds[0]
-				}
+		return messageOf(buf[:]), descriptorIn(oob[:oobn]), nil
+	}
+}
+
+// descriptorIn is the descriptor that came along with a message, or -1; unix(7).
+func descriptorIn(oob []byte) int {
+	if len(oob) > 0 {
+		if cs, err := unix.ParseSocketControlMessage(oob); err == nil && len(cs) == 1 {
+			if fds, err := unix.ParseUnixRights(&cs[0]); err == nil && len(fds) == 1 {
+				return fds[0]
 			}
 		}
-		return messageOf(buf[:]), fd, nil
 	}
+	return -1
 }
 
 // messageOf reads a message of the player; its kind is 0 if it is none.
